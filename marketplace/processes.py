@@ -168,7 +168,9 @@ def run_indexer(settings: Settings, health_port: int | None = None) -> None:
 
     def begin(_: Permit) -> SweepingProjector:
         """Its writes are fenced: what a permit could tell, the board does."""
-        follower = EventFollower(market.chain, market.address, confirmations=settings.confirmations)
+        follower = EventFollower(
+            market.chain, market.address, confirmations=settings.confirmations, factory=market.companies.factory
+        )
         projector = Projector(follower, journal, blobs, board, market.terms(), opener=opener)
         return SweepingProjector(projector, Sweeper(market, journal, blobs, board, quotas))
 

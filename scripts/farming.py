@@ -67,11 +67,11 @@ def cost_of(score_bps: int, clients: int, failed: int = 0) -> Cost:
 def _score(leases: int, clients: int, failed: int) -> int:
     standing = Standing()
     if failed:
-        standing = with_evidence(standing, Evidence(_FAKER, _FAKER, Outcome.EXPIRED, failed, _NOW))
+        standing = with_evidence(standing, Evidence(_FAKER, _FAKER, Outcome.EXPIRED, failed, _NOW, _FAKER))
     for number in range(clients):
         weight = leases * MOST_PER_HOUR // clients
         client = Address(f"0x{number:040x}")
-        standing = with_evidence(standing, Evidence(_FAKER, client, Outcome.SETTLED, weight, _NOW))
+        standing = with_evidence(standing, Evidence(_FAKER, client, Outcome.SETTLED, weight, _NOW, _FAKER))
     return standing.reputation.score_bps(_NOW)
 
 

@@ -113,14 +113,17 @@ class ProviderAnswer(Record, frozen=True):
     block: BlockTold
     last_heartbeat: Moment | None = None
     last_heartbeat_time: Word | None = None
+    owner: AddressText | None = None
+    """Of a company that its owner made itself: who has the same reputation, with all of its companies. Null: it is the provider's own."""
 
     @classmethod
     def of(
         cls, address: Address, offers: list[OfferTold], live_leases: int, reputation: Reputation, block: BlockRef,
-        last_heartbeat: UnixTime | None, terms: MarketTerms,
+        last_heartbeat: UnixTime | None, terms: MarketTerms, owner: Address | None = None,
     ) -> ProviderAnswer:  # fmt: skip
         standing = ReputationTold.of(reputation, terms)
-        return cls(address, offers, live_leases, standing, BlockTold.of(block), last_heartbeat, iso(last_heartbeat))
+        heard_at = iso(last_heartbeat)
+        return cls(address, offers, live_leases, standing, BlockTold.of(block), last_heartbeat, heard_at, owner)
 
     @property
     def reputation(self) -> Reputation:

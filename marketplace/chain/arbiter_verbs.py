@@ -16,6 +16,18 @@ def backstop(arbiter: Address, order: Order) -> Call:
     return Call(arbiter, contract_abi(ARBITER).call("backstop", order), "backstop")
 
 
+def collect(arbiter: Address) -> Call:
+    """Pay out to its panel what rulings brought it. Anyone's, at any time (A-2)."""
+    return Call(arbiter, contract_abi(ARBITER).call("collect"), "collect")
+
+
+def panel_of(chain: Chain, arbiter: Address) -> Address:
+    """Who rules under it, and has its fees; the same for good. Raises ChainUnavailable."""
+    abi = contract_abi(ARBITER)
+    (panel,) = abi.answer("panel", chain.call(arbiter, abi.call("panel")))
+    return Address(panel)
+
+
 def step_of(chain: Chain, arbiter: Address) -> Seconds:
     """How long before the ruling window ends its panel's time is over; the same for good. Raises ChainUnavailable."""
     abi = contract_abi(ARBITER)

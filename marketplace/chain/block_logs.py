@@ -13,6 +13,7 @@ from typing import Any
 
 from marketplace.chain.blocks import Chain
 from marketplace.chain.bloom import bloom_of, may_hold
+from marketplace.chain.company_logs import with_first_words
 from marketplace.chain.headers import Header
 from marketplace.domain.chain_errors import ChainUnavailable, NodeRefused
 from marketplace.domain.ids import Address
@@ -21,23 +22,24 @@ Log = Mapping[str, Any]
 
 
 class BlockLogs:
-    """One contract's logs, block by block."""
+    """One contract's logs, block by block; and what the factory of its companies says of them."""
 
-    def __init__(self, chain: Chain, address: Address) -> None:
-        self._chain, self._address = chain, address
+    def __init__(self, chain: Chain, address: Address, factory: Address | None = None) -> None:
+        self._chain, self._factory = chain, factory
+        self._sources = (address, factory) if factory else (address,)
         self.proven_by_receipts = 0
         """How often the logs were not all there and the receipts were."""
 
     def of(self, headers: Sequence[Header]) -> list[Log]:
-        """The contract's logs in these blocks, in their order. Blocks whose bloom excludes the contract cost no call.
+        """The logs in these blocks, in their order. Blocks whose bloom excludes contract and factory cost no call.
 
         Raises ChainUnavailable where the node does not have them, or not all of them.
         """
-        asked = [header for header in headers if may_hold(header.logs_bloom, self._address)]
+        asked = [header for header in headers if any(may_hold(header.logs_bloom, one) for one in self._sources)]
         found: list[Log] = []
         for header, answer in zip(asked, self._answers(asked), strict=True):
             logs = answer if is_whole(answer, header) else self._from_receipts(header)
-            found += [log for log in logs if log["address"].lower() == self._address]
+            found += with_first_words(logs, self._sources, self._factory)
         return found
 
     def _answers(self, headers: Sequence[Header]) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from marketplace.chain.block_logs import BlockLogs
 from marketplace.chain.blocks import Chain
+from marketplace.chain.company_logs import decode_creations
 from marketplace.chain.header_chain import HeaderChain
 from marketplace.chain.headers import Header
 from marketplace.chain.logs import decode_logs
@@ -60,16 +61,18 @@ NOTHING_NEW: Final = EventPage()
 class EventFollower:
     """Reads a market's events behind a cursor that the caller keeps: it has read up to that block and asks for what follows on it.
 
-    Only blocks with ``confirmations`` blocks on them (themselves included) are read. One thread at a time.
+    Only blocks with ``confirmations`` blocks on them (themselves included) are read. One thread at a time. Who names the ``factory`` of the market's
+    companies is told which of them their owners made (S-7).
     """
 
-    def __init__(self, chain: Chain, market: Address, *, confirmations: int) -> None:
+    def __init__(self, chain: Chain, market: Address, *, confirmations: int, factory: Address | None = None) -> None:
         self.chain = chain
         self.market = market
+        self.factory = factory
         self.confirmations = confirmations
         self._headers = HeaderChain(chain)
-        self._single = BlockLogs(chain, market)
-        self._ranges = LogRanges(chain, market)
+        self._single = BlockLogs(chain, market, factory)
+        self._ranges = LogRanges(chain, market, factory)
         self._lagging: tuple[BlockRef, int] | None = None
         """A cursor that the node's chain does not reach, and where the chain ended when that was seen first."""
 
@@ -186,6 +189,7 @@ class EventFollower:
 
     def _safely_decoded(self, logs: Sequence[Any], time_of: Callable[[int], UnixTime]) -> tuple[Event, ...]:
         try:
-            return decode_logs(logs, self.market, time_of)
+            found = (*decode_logs(logs, self.market, time_of), *decode_creations(logs, self.factory, time_of))
         except (KeyError, IndexError, TypeError, ValueError) as exc:
             raise ChainUnavailable(f"a log of the market is not whole: {exc!r}") from exc
+        return tuple(sorted(found, key=lambda event: (event.ref.block.number, event.ref.log_index)))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from marketplace.chain.blocks import Chain
+from marketplace.chain.company_logs import company_in, is_creation, operator_topic
 from marketplace.domain.chain_errors import AnswerTooLarge, ChainUnavailable, NodeRefused, RateLimited
 from marketplace.domain.ids import Address
 
@@ -19,10 +20,13 @@ _FORGOTTEN_AFTER: Final = 64
 
 
 class LogRanges:
-    """One contract's logs. A refused range is halved, and grown again after answers, towards what was refused last."""
+    """One contract's logs, and what the factory of its companies says of them.
 
-    def __init__(self, chain: Chain, address: Address) -> None:
-        self._chain, self._address = chain, address
+    A refused range is halved, and grown again after answers, towards what was refused last.
+    """
+
+    def __init__(self, chain: Chain, address: Address, factory: Address | None = None) -> None:
+        self._chain, self._address, self._factory = chain, address, factory
         self._width = _ANY
         self._refused = _ANY
         self._answered = 0
@@ -58,9 +62,20 @@ class LogRanges:
             return found, last
 
     def _asked(self, first: int, last: int) -> list[Log]:
-        span = {"address": self._address, "fromBlock": hex(first), "toBlock": hex(last)}
+        if self._factory is None:
+            return self._logs_of(self._address, first, last)
+        found = self._logs_of([self._address, self._factory], first, last)
+        made = [company_in(log) for log in found if is_creation(log, self._factory)]
+        if made:
+            found += self._logs_of(made, first, last, operator_topic())
+        return found
+
+    def _logs_of(self, sources: Address | list[Address], first: int, last: int, *topics: str) -> list[Log]:
+        span = {"address": sources, "fromBlock": hex(first), "toBlock": hex(last)} | (
+            {"topics": topics} if topics else {}
+        )
         found = self._chain.rpc("eth_getLogs", span)
-        if not _is_of(found, self._address, first, last):
+        if not _is_of(found, {sources} if isinstance(sources, str) else set(sources), first, last):
             raise ChainUnavailable(f"the node's logs of blocks {first} to {last} are not what was asked for")
         return list(found)
 
@@ -80,13 +95,13 @@ class LogRanges:
             self._width = max(self.span, min(2 * self.span, (self.span + self._refused) // 2))
 
 
-def _is_of(logs: Any, address: Address, first: int, last: int) -> bool:
-    """Whether the answer is a list of whole logs of this contract, within the range, in the order of the chain."""
+def _is_of(logs: Any, sources: Collection[str], first: int, last: int) -> bool:
+    """Whether the answer is a list of whole logs of these contracts, within the range, in the order of the chain."""
     if not isinstance(logs, Sequence) or isinstance(logs, str):
         return False
     try:
         places = [(int(log["blockNumber"], 16), int(log["logIndex"], 16)) for log in logs]
-        is_ours = all(log["address"].lower() == address and not log.get("removed") and log["topics"] for log in logs)
+        is_ours = all(log["address"].lower() in sources and not log.get("removed") and log["topics"] for log in logs)
         is_told = all(isinstance(log["data"], str) and log["blockHash"] and log["transactionHash"] for log in logs)
     except (AttributeError, KeyError, TypeError, ValueError):
         return False

@@ -1,4 +1,4 @@
-"""`bourse dispute | rule | lapse | backstop | assign`: what happens to a lease on which the two sides do not agree, and who is paid for it."""
+"""`bourse dispute | rule | lapse | backstop | collect | assign`: what happens to a lease on which the two sides do not agree, and who is paid."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from typing import Annotated
 
 import typer
 
+from marketplace import wiring
+from marketplace.chain import arbiter_verbs
+from marketplace.chain.arbiter_verbs import panel_of
 from marketplace.chain.checksums import address_from_text, checksum
-from marketplace.chain.transactions import Mined
+from marketplace.chain.transactions import Mined, Sender
 from marketplace.cli import documents, tables
 from marketplace.cli.numbers import whole_option
 from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 from marketplace.client import Market
 from marketplace.domain import events as e
-from marketplace.domain.errors import InvalidField, NotFound
+from marketplace.domain.errors import ConfigError, InvalidField, NotFound
 from marketplace.domain.ids import Bytes32, bytes32
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import MAX_LEASE_SECONDS, Seconds, text_from_seconds
@@ -82,6 +85,38 @@ def backstop(
     with session.market() as market:
         identifier = _lease_of(market, lease)
         _show(session, market, identifier, market.leases.backstop(identifier))
+
+
+@app.command()
+@with_session(JSON, KEY)
+def collect(
+    session: CommandSession,
+    arbiter: Annotated[
+        str | None, typer.Option("--arbiter", help="An arbiter with a backstop (default: the address book's).")
+    ] = None,
+) -> None:
+    """Pay out to the panel of an arbiter with a backstop what rulings brought: half of each loser's stake. Anyone; it goes to the panel alone."""
+    market = wiring.open_chain_market(session.settings)
+    try:
+        rules = address_from_text(arbiter, field="arbiter") if arbiter else market.backstop_arbiter
+        if rules is None:
+            raise ConfigError(
+                ["the address book names no arbiter with a backstop: `bourse deploy --finance` makes one"]
+            )
+        panel, block = panel_of(market.chain, rules), market.chain.head()
+        amount, mined = market.balance_of(rules, block), None
+        if amount:
+            mined = Sender(market.chain, wiring.open_key(session.settings)).send(arbiter_verbs.collect(rules))
+            block = mined.block
+            amount = next((one.amount for one in mined.events if isinstance(one, e.Withdrawn)), amount)
+        terms = market.terms()
+    finally:
+        market.chain.close()
+    told = f"{tables.amount(amount, terms)} paid to the panel, {checksum(panel)}"
+    session.answer(
+        documents.fees(rules, panel, amount, mined, block, terms),
+        f"{told}\nmined in block {block.number}: {mined.tx_hash}" if mined else "there is nothing to pay out",
+    )
 
 
 @app.command()

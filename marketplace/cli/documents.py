@@ -21,6 +21,7 @@ from marketplace.client.group import JobGroup
 from marketplace.client.job import Job
 from marketplace.client.spending import Opening, Sums
 from marketplace.client.story import Attempt, Balance, JobResult, JobStory
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.budgets import Budget
 from marketplace.domain.events import Event
 from marketplace.domain.ids import Address
@@ -109,6 +110,14 @@ def _measured(seen: Measurement | None) -> dict[str, Any]:
 def reputation(value: ProviderAnswer, is_same: bool | None) -> dict[str, Any]:
     """A provider's score with its evidence. ``isWhatTheChainSays`` is null where nobody looked."""
     return told(value) | {"isWhatTheChainSays": is_same}
+
+
+def fees(
+    arbiter: Address, panel: Address, amount: TokenUnits, mined: Mined | None, block: BlockRef, terms: MarketTerms
+) -> dict[str, Any]:
+    """What an arbiter's panel was paid. ``transaction`` is null where there was nothing to pay."""
+    where = {"transaction": mined and mined.tx_hash, "block": block_to_wire(block)}
+    return {"arbiter": arbiter, "panel": panel} | money("amount", amount, terms) | where
 
 
 def event_of(lease: str, mined: Mined, said: Event) -> dict[str, Any]:

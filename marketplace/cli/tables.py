@@ -186,6 +186,8 @@ def reputation(value: ProviderAnswer, terms: MarketTerms, is_same: bool | None) 
 
     head = _plain()
     head.add_row("provider", checksum(value.address))
+    if value.owner:
+        head.add_row("owner", f"{checksum(value.owner)}: one reputation for it and all its companies")
     head.add_row("reliability", text_from_bps(told.score_bps(value.block.timestamp)))
     head.add_row("offers", ", ".join(str(row.id) for row in value.offers) or "none")
     head.add_row("last sign of life", clock(value.last_heartbeat) if value.last_heartbeat else "never")

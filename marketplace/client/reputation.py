@@ -6,12 +6,16 @@ from marketplace.chain.events import EventFollower
 from marketplace.chain.market import MarketContract
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.ids import Address
-from marketplace.domain.reputation import NEWCOMER, Reputation, replay_standings
+from marketplace.domain.reputation import Reputation, replay_with_owners, standing_of
 
 
 def reputation_from_chain(market: MarketContract, provider: Address, at: BlockRef) -> Reputation:
-    """What the market's events up to this block say, aged to it. Reads the whole history. Raises ChainUnavailable."""
-    terms, follower = market.terms(), EventFollower(market.chain, market.address, confirmations=1)
-    standings = replay_standings(follower.history(terms.deployed_at_block, at.number), terms.bond_floor)
-    found = standings[provider].reputation if provider in standings else NEWCOMER
-    return found.aged(at.timestamp)
+    """What the market's events up to this block say, and whose companies are whose, aged to it. Reads the whole history.
+
+    Raises ChainUnavailable.
+    """
+    terms, factory = market.terms(), market.companies.factory
+    follower = EventFollower(market.chain, market.address, confirmations=1, factory=factory)
+    events = follower.history(terms.deployed_at_block, at.number)
+    standings, owners = replay_with_owners(events, terms.bond_floor)
+    return standing_of(provider, standings, owners).reputation.aged(at.timestamp)

@@ -149,7 +149,7 @@ def about(before: Rows, after: Rows, event: e.Event) -> About:
     """Whom an event concerns, given the state before it and the rows that it changed."""
     order = order_of(event)
     record = (after.leases.get(order) or before.leases.get(order)) if order is not None else None
-    named: list[Any] = [getattr(event, name, None) for name in ("account", "delegate", "client")]
+    named: list[Any] = [getattr(event, name, None) for name in ("account", "delegate", "client", "spv", "owner")]
     offer = _offer_of(event, record)
     listed = (after.offers.get(offer) or before.offers.get(offer)) if offer else None
     if record is not None:
@@ -187,8 +187,10 @@ def _scores(
     evidence, order = evidence_of(before, event, bond_floor) if standings else None, order_of(event)
     if evidence is None or order is None:
         return ()
-    score = standings[evidence.provider].reputation.score_bps(evidence.at)
-    return (ScoreChange(evidence.provider, score, evidence.outcome, order, event.ref),)
+    score = standings[evidence.whose].reputation.score_bps(evidence.at)
+    # A company's outcome is told of it and of its owner; not of its sisters, of which there may be any number.
+    concerned = dict.fromkeys((evidence.provider, evidence.whose))
+    return tuple(ScoreChange(who, score, evidence.outcome, order, event.ref) for who in concerned)
 
 
 def _charge(before: Rows, event: e.BudgetSpent) -> BudgetCharge:

@@ -87,8 +87,7 @@ class BookView:
     budgets: Mapping[Delegation, Budget] = field(default_factory=dict)
     """Of the delegates who signed orders on the book."""
     reputations: Mapping[Address, Reputation] = field(default_factory=dict)
-    """Of the providers whose leases have had an outcome; the others are newcomers."""
-
+    """Of the providers whose leases have had an outcome; the others are newcomers. A company has its owner's."""
     faults: Mapping[Address, Faults] = field(default_factory=dict)
     """Of the clients whose orders cost us gas for nothing lately."""
 

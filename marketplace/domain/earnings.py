@@ -62,7 +62,7 @@ class _Books:
 
     def __init__(self, provider: Address, bond_floor: TokenUnits) -> None:
         self._provider, self._bond_floor = provider, bond_floor
-        self._tables: tuple[dict[Any, Any], ...] = ({}, {}, {}, {}, {})
+        self._tables: tuple[dict[Any, Any], ...] = tuple({} for _ in fields(Rows))
         self._state = Rows(*self._tables)
         self._held: dict[Bytes32, int] = {}
         self._rows: list[Earning] = []

@@ -74,6 +74,15 @@ class OfferRepriced(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SpvCreated(Event):
+    """A company was made by its owner itself: its factory says so, which the market does not know. One that somebody else made in an
+    owner's name is none of that owner's word, and no event here."""
+
+    spv: Address
+    owner: Address
+
+
+@dataclass(frozen=True, slots=True)
 class BatchOpened(Event):
     round: Bytes32
     opener: Address

@@ -55,6 +55,8 @@ class Rows:
     leases: Mapping[Bytes32, LeaseRecord] = field(default_factory=dict)
     budgets: Mapping[Delegation, Budget] = field(default_factory=dict)
     volumes: Mapping[ClassNumber, Volume] = field(default_factory=dict)
+    owners: Mapping[Address, Address] = field(default_factory=dict)
+    """Of the companies that their owners made themselves: the market knows nothing of it, and reputations follow it."""
 
     def over(self, older: Rows) -> Rows:
         """These rows laid over ``older`` ones."""
@@ -64,6 +66,7 @@ class Rows:
             {**older.leases, **self.leases},
             {**older.budgets, **self.budgets},
             {**older.volumes, **self.volumes},
+            {**older.owners, **self.owners},
         )
 
 
@@ -95,6 +98,8 @@ def apply(state: Rows, event: e.Event, bond_floor: TokenUnits) -> Rows:
             return _opened(state, event, bond_floor)
         case e.OrderCancelled():
             return _cancelled(state, event)
+        case e.SpvCreated():
+            return Rows(owners={event.spv: event.owner})
         case _:
             return _moved_on(state, event, bond_floor)
 

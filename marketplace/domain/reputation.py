@@ -133,6 +133,8 @@ class Evidence:
     outcome: Outcome
     weight: int
     at: UnixTime
+    whose: Address
+    """Under which address it is kept: a company's outcomes are its owner's, and so its sisters'; everybody else's are its own."""
 
 
 def judge(
@@ -142,12 +144,19 @@ def judge(
     evidence = evidence_of(state, event, bond_floor)
     if evidence is None:
         return {}
-    return {evidence.provider: with_evidence(standings.get(evidence.provider, Standing()), evidence)}
+    return {evidence.whose: with_evidence(standings.get(evidence.whose, Standing()), evidence)}
 
 
 def replay_standings(events: Iterable[e.Event], bond_floor: TokenUnits) -> dict[Address, Standing]:
-    """Everybody's standing after all these events, from nothing."""
-    rows: tuple[dict[Any, Any], ...] = ({}, {}, {}, {}, {})
+    """Everybody's standing after all these events, from nothing; a company's is its owner's (``standing_of``)."""
+    return replay_with_owners(events, bond_floor)[0]
+
+
+def replay_with_owners(
+    events: Iterable[e.Event], bond_floor: TokenUnits
+) -> tuple[dict[Address, Standing], Mapping[Address, Address]]:
+    """As ``replay_standings``, and whose standing is whose: the owners of companies."""
+    rows: tuple[dict[Any, Any], ...] = tuple({} for _ in fields(Rows))
     state, standings = Rows(*rows), dict[Address, Standing]()
     for event in events:
         standings |= judge(state, standings, event, bond_floor)
@@ -155,7 +164,14 @@ def replay_standings(events: Iterable[e.Event], bond_floor: TokenUnits) -> dict[
         # In place, as nobody else holds these rows: a history may be long.
         for table, news in zip(rows, (getattr(changed, one.name) for one in fields(Rows)), strict=True):
             table.update(news)
-    return standings
+    return standings, state.owners
+
+
+def standing_of(
+    provider: Address, standings: Mapping[Address, Standing], owners: Mapping[Address, Address]
+) -> Standing:
+    """A provider's standing: that of a company that its owner made is the owner's, which all its companies share."""
+    return standings.get(owners.get(provider, provider), Standing())
 
 
 # What an event says ---------------------------------------------------------------------------------------------------
@@ -168,15 +184,16 @@ def evidence_of(state: Rows, event: e.Event, bond_floor: TokenUnits) -> Evidence
         return None
     record, outcome, at = state.leases[closing.lease], closing.outcome, event.ref.block.timestamp
     order = _order(record)
+    whose = state.owners.get(record.provider, record.provider)
     if outcome in (Outcome.EXPIRED, Outcome.AT_FAULT):
         weight = _weight_at_stake(state, record, bond_floor)
     elif outcome in FAILURES:
         weight = MILD
-    elif _is_self_dealt(order, record):
+    elif _is_self_dealt(order, record, whose):
         outcome, weight = Outcome.SELF_DEALT, 0
     else:
         weight = _weight_served(record, closing.paid_seconds, at, bond_floor)
-    return Evidence(record.provider, order.client, outcome, weight, at)
+    return Evidence(record.provider, order.client, outcome, weight, at, whose)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +223,9 @@ def _closing_by(event: e.Event) -> _Closing | None:
             return None
 
 
-def _is_self_dealt(order: Order, record: LeaseRecord) -> bool:
+def _is_self_dealt(order: Order, record: LeaseRecord, whose: Address) -> bool:
     """Whether this money may have gone in a circle. Asked of what went well only: a failure is not undone by assigning its income."""
-    return order.is_client_side(record.provider) or order.is_client_side(record.payee)
+    return any(map(order.is_client_side, (record.provider, record.payee, whose)))
 
 
 def _weight_served(record: LeaseRecord, paid_seconds: Seconds, at: UnixTime, bond_floor: TokenUnits) -> int:

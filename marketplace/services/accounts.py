@@ -61,14 +61,21 @@ class AccountDesk:
         return TokenUnits(view.accounts.get(address, TokenUnits(0)) + held)
 
     def provider(self, address: Address) -> ProviderAnswer:
-        """A provider's offers, the number of leases that it serves, its last sign of life, and its reputation."""
+        """A provider's offers, the number of leases that it serves, its last sign of life, and its reputation; a company's is its owner's."""
         view = self._offers.view()
         live = sum(1 for record in view.leases.values() if record.lease.status.is_live and record.provider == address)
         rows = [self._offers.row(offer, view) for offer in view.offers if offer.provider == address]
         offers = [self._offers.told(row, view) for row in rows]
         reputation = view.reputations.get(address, NEWCOMER).aged(view.block.timestamp)
         return ProviderAnswer.of(
-            address, offers, live, reputation, view.block, view.heartbeats.get(address), self._market.terms()
+            address,
+            offers,
+            live,
+            reputation,
+            view.block,
+            view.heartbeats.get(address),
+            self._market.terms(),
+            self._board.owner(address),
         )
 
     def beat(self, provider: Address, signed_at: UnixTime | None = None, signature: str = "") -> HeartbeatAnswer:

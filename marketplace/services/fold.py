@@ -104,8 +104,9 @@ class Fold:
         self._leases = Overlay(table.lease)
         self._budgets = Overlay(table.budget)
         self._volumes = Overlay(table.volume)
+        self._owners = Overlay(table.owner)
         self._standings = Overlay(table.standing)
-        self._state = Rows(self._accounts, self._offers, self._leases, self._budgets, self._volumes)
+        self._state = Rows(self._accounts, self._offers, self._leases, self._budgets, self._volumes, self._owners)
         self._bond_floor = bond_floor
         self._table = table
         self._past = _PastFold(table, bond_floor)
@@ -128,6 +129,7 @@ class Fold:
         self._leases.changed.update(rows.leases)
         self._budgets.changed.update(rows.budgets)
         self._volumes.changed.update(rows.volumes)
+        self._owners.changed.update(rows.owners)
         self._standings.changed.update(standings)
 
     def lease(self, lease: Bytes32) -> LeaseRecord | None:
@@ -143,6 +145,7 @@ class Fold:
             self._leases.changed,
             self._budgets.changed,
             self._volumes.changed,
+            self._owners.changed,
         )
 
     @property

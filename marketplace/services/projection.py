@@ -51,7 +51,7 @@ LEVEL_SECONDS = 2.0
 
 ORDERS_AT_ONCE = 500
 
-PROJECTION_VERSION = 3
+PROJECTION_VERSION = 4
 """Grows with the form of the rows: who starts an indexer of another version gets a projection made anew."""
 
 EXPIRED_KEPT_SECONDS = 30
@@ -206,10 +206,12 @@ class Projector:
     def _market(self) -> str:
         """Names the market for good: another chain may have the same contract at the same address, but not the same block.
 
-        The version is in it, too: a projection with other rows than ours is another's.
+        The version is in it, too: a projection with other rows than ours is another's. So is the factory of companies: who learns of one later
+        has missed what it said.
         """
-        deployed_at = self._terms.deployed_at_block
-        return f"{PROJECTION_VERSION}:{self._terms.chain_id}:{self._terms.market}:{self._follower.chain.block(deployed_at).hash}"
+        deployed_at = self._follower.chain.block(self._terms.deployed_at_block).hash
+        words = PROJECTION_VERSION, self._terms.chain_id, self._terms.market, deployed_at, self._follower.factory or ""
+        return ":".join(map(str, words))
 
     def _standing(self) -> Head:
         """Where the projection stands; begun anew where it is gone or another market's."""

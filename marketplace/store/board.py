@@ -181,6 +181,11 @@ class Board(BoardWords):
         """The free balance, 0 where the market does not know the account. StoreUnavailable also while rebuilding."""
         return TokenUnits(int(self._row("HGET", keys.ACCOUNTS, account) or 0))
 
+    def owner(self, company: Address) -> Address | None:
+        """Who made the company for itself, and has one reputation with it; None of anybody else. StoreUnavailable also while rebuilding."""
+        text = self._row("HGET", keys.OWNERS, company)
+        return Address(text.decode()) if text else None
+
     def _row(self, *words: Any) -> Any:
         """A read of a whole projection: half of one would tell an account that it has nothing."""
         ready, found = self._redis.together([("HGET", keys.HEAD, "ready"), words])

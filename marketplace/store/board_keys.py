@@ -30,7 +30,9 @@ BOOK_EXPIRY = _projection("book-expiry")
 """Sorted set: the orders on the book by ``expires_at``."""
 MACHINES = _projection("machines")
 REPUTATIONS = _projection("reputations")
-"""Hash by provider: what its leases came to."""
+"""Hash by provider: what its leases came to; what companies' came to, by their owners."""
+OWNERS = _projection("owners")
+"""Hash by company: its owner, where that made it itself."""
 FAULTS = _projection("faults")
 """Hash by client: how many of the scheduler's fills it has spoilt."""
 HISTORY = _projection("history")
@@ -53,14 +55,15 @@ PROJECTION_HASHES = (
     BOOK,
     MACHINES,
     REPUTATIONS,
+    OWNERS,
     FAULTS,
     REFUSED,
     HISTORY,
     TOTALS,
 )
-VIEWED = (BOOK, OFFERS, ACCOUNTS, REOPENABLE, MACHINES, REFUSED, BUDGETS, REPUTATIONS, FAULTS)
+VIEWED = (BOOK, OFFERS, ACCOUNTS, REOPENABLE, MACHINES, REFUSED, BUDGETS, REPUTATIONS, OWNERS, FAULTS)
 """What a view is made of."""
-OFFERED = (OFFERS, MACHINES, REPUTATIONS)
+OFFERED = (OFFERS, MACHINES, REPUTATIONS, OWNERS)
 """What a view of the offers alone is made of."""
 TOUCHED = _projection("touched")
 """List: each ``key field`` of these hashes that the last steps changed, and between the steps the fences."""

@@ -204,25 +204,30 @@ class ProjectionTable:
         text = self._redis.call("HGET", keys.REPUTATIONS, provider)
         return standing_in(text) if text else None
 
+    def owner(self, company: Address) -> Address | None:
+        text = self._redis.call("HGET", keys.OWNERS, company)
+        return Address(text.decode()) if text else None
+
     def faults(self, client: Address) -> Faults | None:
         text = self._redis.call("HGET", keys.FAULTS, client)
         return faults_in(text) if text else None
 
     def all_standings(self) -> dict[Address, Standing]:
-        """Every provider's; for reconciling, as below."""
+        """Every provider's, and of companies every owner's; for reconciling, as below."""
         words = self._redis.call("HGETALL", keys.REPUTATIONS)
         return {Address(who.decode()): standing_in(text) for who, text in words.items()}
 
     def all_rows(self) -> Rows:
         """Every row of the chain's state at once; for reconciling, not for rounds."""
-        named = (keys.ACCOUNTS, keys.OFFERS, keys.LEASES, keys.BUDGETS, keys.VOLUMES)
-        accounts, offers, leases, budgets, volumes = self._redis.together([("HGETALL", key) for key in named])
+        named = (keys.ACCOUNTS, keys.OFFERS, keys.LEASES, keys.BUDGETS, keys.VOLUMES, keys.OWNERS)
+        accounts, offers, leases, budgets, volumes, owners = self._redis.together([("HGETALL", key) for key in named])
         return Rows(
             accounts={Address(who.decode()): TokenUnits(int(units)) for who, units in accounts.items()},
             offers={offer.id: offer for offer in map(offer_in, offers.values())},
             leases={record.id: record for record in map(lease_in, leases.values())},
             budgets={delegation_in(field): budget_in(text) for field, text in budgets.items()},
             volumes={ClassNumber(int(number)): volume_in(text) for number, text in volumes.items()},
+            owners={Address(company.decode()): Address(owner.decode()) for company, owner in owners.items()},
         )
 
     def standing_rows(self) -> Rows:
@@ -300,6 +305,8 @@ def _rows(rows: Rows) -> Iterator[_Row]:
         yield keys.BUDGETS, budget_field(delegation), budget_text(budget)
     for gpu_class, volume in rows.volumes.items():
         yield keys.VOLUMES, str(gpu_class), volume_text(volume)
+    for company, owner in rows.owners.items():
+        yield keys.OWNERS, company, owner
     for offer in rows.offers.values():
         yield keys.OFFERS, str(offer.id), offer_text(offer)
     for record in rows.leases.values():

@@ -152,6 +152,10 @@ class _Tables:
     """All that are live or may be opened again."""
     faults: Mapping[Address, Faults] = field(default_factory=dict)
     """Also those of long ago."""
+    owners: Mapping[Address, Address] = field(default_factory=dict)
+    """Of the companies that they made themselves, which have their reputations."""
+    companies: Mapping[Address, frozenset[Address]] = field(default_factory=dict)
+    """The same, by owner."""
 
     def after(self, block: BlockRef, texts: Mapping[str, Texts]) -> _Tables:
         """The tables with these rows, as of this block. Rows that stay are the same objects as before."""
@@ -165,6 +169,8 @@ class _Tables:
         leased, faulty = _read(told[keys.REOPENABLE], Bytes32, lease_in), _read(told[keys.FAULTS], Address, faults_in)
         book, records = self.book.after(booked, told[keys.BUDGETS]), _changed(self.records, leased)
         faults = _changed(self.faults, faulty)
+        kin = _read(told[keys.OWNERS], Address, _address)
+        owners, companies = _changed(self.owners, kin), self._companies_after(kin)
         leases = {one: _looked_at(records.get(one), book.entries) for one in leased.keys() | booked.keys()}
         news = BookView(
             block=block,
@@ -176,10 +182,29 @@ class _Tables:
             heartbeats={},
             refused=_changed(view.refused, _refusals(view.refused, told[keys.REFUSED])),
             budgets=book.budgets,
-            reputations=_changed(view.reputations, _read(told[keys.REPUTATIONS], Address, _reputation)),
+            reputations=_changed(view.reputations, self._reputations(told[keys.REPUTATIONS], kin, companies)),
             faults={client: row for client, row in faults.items() if row.is_recent(block.number)},
         )
-        return _Tables(news, book, records, faults)
+        return _Tables(news, book, records, faults, owners, companies)
+
+    def _companies_after(self, kin: Mapping[Address, Address | None]) -> Mapping[Address, frozenset[Address]]:
+        """All companies by owner, after these have come, or gone with their blocks."""
+        concerned = {owner for one, now in kin.items() for owner in (now, self.owners.get(one)) if owner}
+        anew = {
+            owner: frozenset(one for one in self.companies.get(owner, frozenset()) if one not in kin)
+            | {one for one, now in kin.items() if now == owner}
+            for owner in concerned
+        }
+        return _changed(self.companies, {owner: those or None for owner, those in anew.items()})
+
+    def _reputations(
+        self, texts: Texts, kin: Mapping[Address, Address | None], companies: Mapping[Address, frozenset[Address]]
+    ) -> dict[Address, Reputation | None]:
+        """The rows, and the same for the companies of whom they are; companies that have come or gone have another, or none any more."""
+        rows = _read(texts, Address, _reputation)
+        own = {one: self.view.reputations.get(now) if now else None for one, now in kin.items()}
+        shared = {one: row for owner, row in rows.items() for one in companies.get(owner, ())}
+        return own | shared | rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +320,10 @@ def _read(texts: Texts, name: Callable[[str], Name], row: Callable[[bytes], Row]
 
 def _units(text: bytes) -> TokenUnits:
     return TokenUnits(int(text))
+
+
+def _address(text: bytes) -> Address:
+    return Address(text.decode())
 
 
 def _reputation(text: bytes) -> Reputation:

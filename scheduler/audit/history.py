@@ -40,7 +40,7 @@ class History:
 
     block_number: int
     bond_floor: TokenUnits
-    rows: Rows = field(default_factory=lambda: Rows({}, {}, {}, {}, {}))
+    rows: Rows = field(default_factory=lambda: Rows(*({} for _ in fields(Rows))))
     standings: dict[Address, Standing] = field(default_factory=dict)
     batches: list[Batch] = field(default_factory=list)
     opened: list[LeaseOpened] = field(default_factory=list)
@@ -49,7 +49,6 @@ class History:
     last_opened: dict[Bytes32, LeaseOpened] = field(default_factory=dict)
     """The last opening of each order."""
     providers: dict[OfferId, Address] = field(default_factory=dict)
-    _latest: Rows = field(default_factory=lambda: Rows({}, {}, {}, {}, {}))
     _pending: list[Event] = field(default_factory=list)
 
     def take(self, events: Iterable[Event]) -> History:

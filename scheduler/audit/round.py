@@ -105,7 +105,7 @@ def _on_chain(
 ) -> Iterator[Finding]:
     plan, snapshot, terms = read.plan, read.snapshot, market.terms()
     at = snapshot.view.block.number if snapshot else market.chain.head().number
-    follower = EventFollower(market.chain, market.address, confirmations=1)
+    follower = EventFollower(market.chain, market.address, confirmations=1, factory=market.companies.factory)
     events = follower.history(terms.deployed_at_block, market.chain.head().number)
     history = History(at, terms.bond_floor).take(events)
     if plan is None:

@@ -13,7 +13,7 @@ from marketplace.domain.ledger import LeaseRecord
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.offers import Offer
 from marketplace.domain.policy import Policy
-from marketplace.domain.reputation import NEWCOMER
+from marketplace.domain.reputation import NEWCOMER, standing_of
 from marketplace.domain.units import text_from_units
 from scheduler.audit.findings import Check, Finding, found
 from scheduler.audit.history import History
@@ -129,8 +129,8 @@ def _budgets(snapshot: Snapshot, history: History) -> Iterator[str]:
 def _reputations(snapshot: Snapshot, history: History) -> Iterator[str]:
     now = snapshot.view.block.timestamp
     for provider in sorted({offer.provider for offer in snapshot.view.offers}):
-        standing = history.standings.get(provider)
-        true, said = standing.reputation if standing else NEWCOMER, snapshot.view.reputations.get(provider, NEWCOMER)
+        true = standing_of(provider, history.standings, history.rows.owners).reputation
+        said = snapshot.view.reputations.get(provider, NEWCOMER)
         if said != true:
             yield f"{provider} scores {true.score_bps(now)} bps by the events, {said.score_bps(now)} by the snapshot"
 

@@ -64,7 +64,8 @@ class Trading:
         self.send(key, verbs.approve(self.book.token, self.book.market, units))
         self.send(key, verbs.deposit(self.book.market, key.address, units))
 
-    def list(self, key: Key | None = None, **changed: Any) -> Offer:
+    def list(self, key: Key | None = None, *, through: Address | None = None, **changed: Any) -> Offer:
+        """Four GPUs at two dollars; ``through`` a company, whose operator the key is."""
         terms: dict[str, Any] = {
             "gpu_class": ClassNumber(1),
             "gpus": GpuCount(4),
@@ -75,7 +76,7 @@ class Trading:
             "arbiter": self.arbiter.address,
             "spec": SPEC,
         }
-        mined = self.send(key or self.provider, verbs.list_offer(self.book.market, **(terms | changed)))
+        mined = self.send(key or self.provider, verbs.list_offer(through or self.book.market, **(terms | changed)))
         (listed,) = mined.events
         assert isinstance(listed, events.OfferListed)
         return listed.offer
@@ -120,7 +121,8 @@ class Trading:
         return self.send(by or self.opener, verbs.settle(self.book.market, settlements))
 
     def follower(self, confirmations: int = 1) -> EventFollower:
-        return EventFollower(self.chain, self.book.market, confirmations=confirmations)
+        factory = self.market.companies.factory
+        return EventFollower(self.chain, self.book.market, confirmations=confirmations, factory=factory)
 
     def at(self, moment: int) -> None:
         """Let the next block be of this moment."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from marketplace.chain.keystore import create_key
 from marketplace.chain.market import MarketContract
 from marketplace.chain.signing import Key
 from marketplace.chain.token import TokenContract
-from marketplace.chain.verbs import Call, approve, deposit, mint, settle
+from marketplace.chain.verbs import Call, approve, deposit, dispute, mint, rule, settle
+from marketplace.domain.events import LeaseDisputed
 from marketplace.domain.ids import ZERO_BYTES32, Address
 from marketplace.domain.orders import Order
 from marketplace.domain.units import Bps, Seconds, TokenUnits
@@ -185,3 +187,25 @@ def test_what_is_no_vault_and_no_term_is_said(shell: Shell, words: tuple[str, ..
     answer: Any = shell.answer("vault", *words, "--json", code=2)
 
     assert answer["error"]["field"] == field
+
+
+def test_what_rulings_brought_goes_to_the_panel(shell: Shell, trading: Trading, owner: Key, chain: Chain) -> None:
+    """Half of the loser's stake, whoever asks; and nothing is sent where there is nothing (A-2)."""
+    spv, panel = company(trading, owner), ANVIL_KEYS[8]
+    before = shell.answer("collect", "--json")
+    order = served(trading, spv)
+    later(chain, 60)
+    disputed = trading.send(trading.client, dispute(trading.book.market, order)).events[0]
+    assert isinstance(disputed, LeaseDisputed)
+    arbiter = trading.book.backstop_arbiter
+    assert arbiter
+    ruling = rule(trading.book.market, order, Seconds(0), provider_at_fault=True)
+    trading.send(panel, replace(ruling, to=arbiter))
+    had = trading.token.balance_of(panel.address)
+    told = shell.answer("collect", "--arbiter", arbiter, "--json")
+
+    assert (before["amount"], before["transaction"]) == ("0", None)
+    assert (told["arbiter"], told["panel"], told["amount"]) == (arbiter, panel.address, str(disputed.stake // 2))
+    assert trading.token.balance_of(panel.address) - had == disputed.stake // 2
+    assert trading.market.balance_of(arbiter) == 0
+    assert "nothing to pay out" in shell.run("collect").stdout

@@ -123,6 +123,7 @@ def quarrel(walk: Walk, gateway: Gateway, play: Play, running: Job) -> None:
     walk("rule", lease, "--seconds", "3", "--provider-at-fault", *key_of(walk.shell, ARBITER))
     walk("lapse", lease, *key_of(walk.shell, ANYBODY), code=3)
     walk("backstop", lease, *key_of(walk.shell, ANYBODY), code=2)
+    walk("collect", *key_of(walk.shell, ANYBODY), code=2)
     another = gateway.leased(play.offer).id
     play.hand_in(running, 0, lease=another)
     walk("provider claim", another, "--seconds", "0", *key_of(walk.shell, PROVIDER))

@@ -9,18 +9,23 @@ from time import time
 import httpx
 import pytest
 
+from marketplace.api.accounts import ProviderAnswer
 from marketplace.api.vaults import VaultAnswer, VaultPage
 from marketplace.chain import company_verbs, verbs
 from marketplace.chain.deployment import carry_out, plan_deployment
+from marketplace.chain.events import EventFollower
 from marketplace.chain.finance import finance_terms
 from marketplace.chain.market import MarketContract
 from marketplace.chain.transactions import Sender
 from marketplace.chain.vaults import VaultContract, changed_by
 from marketplace.chain.verification import blueprint_of
 from marketplace.domain.ids import ZERO_BYTES32, Address
+from marketplace.domain.offers import Offer
 from marketplace.domain.units import TokenUnits
 from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
+from marketplace.services.projection import Projector
+from tests.integration.companies import make_company
 from tests.integration.gateway.conftest import ARBITER, DEPLOYER, OPENER, PROVIDER, STRANGER, Gateway, running
 from tests.integration.gateway.forms import check_form
 
@@ -42,6 +47,10 @@ def vault(gateway: Gateway) -> Address:
     sender.send(verbs.mint(gateway.book.token, DEPLOYER.address, LENT))
     sender.send(verbs.approve(gateway.book.token, address, LENT))
     sender.send(VaultContract(gateway.chain, address).deposit(LENT, DEPLOYER.address))
+    follower = EventFollower(gateway.chain, gateway.book.market, confirmations=1, factory=gateway.book.spv_factory)
+    gateway.projector = Projector(
+        follower, gateway.journal, gateway.blobs, gateway.board, gateway.market.terms(), opener=OPENER.address
+    )
     gateway.sync()
     return address
 
@@ -90,6 +99,20 @@ def test_a_company_is_told_with_its_offers(http: httpx.Client, gateway: Gateway)
     assert (told["owner"], told["operator"], told["creditor"]) == (DEPLOYER.address, PROVIDER.address, None)
     assert (told["spv"], told["free"], told["offers"]) == (company, "0", [])
     assert http.get(f"/v1/companies/{PROVIDER.address}").status_code == 404
+
+
+def test_a_company_is_told_with_its_owners_reputation(http: httpx.Client, gateway: Gateway, offer: Offer) -> None:
+    """Also what the owner's own key failed, and whose it is; the owner itself has no owner (S-7)."""
+    gateway.send(PROVIDER, verbs.decline(gateway.book.market, gateway.leased(offer).order))
+    market = MarketContract(gateway.chain, gateway.book.market, spv_factory=gateway.book.spv_factory)
+    company = make_company(market, PROVIDER.address, operator=PROVIDER, by=PROVIDER)
+    gateway.sync()
+    told, own = (http.get(f"/v1/providers/{who}").json() for who in (company, PROVIDER.address))
+
+    check_form(ProviderAnswer, told)
+    assert (told["owner"], own["owner"]) == (PROVIDER.address, None)
+    assert told["reputation"] == own["reputation"]
+    assert told["reputation"]["outcomes"]["declined"]["count"] == 1
 
 
 def test_what_the_operator_does_not_name_is_not_asked_for(http: httpx.Client, gateway: Gateway, vault: Address) -> None:

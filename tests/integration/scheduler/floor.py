@@ -69,7 +69,7 @@ class Floor:
         return floor
 
     def new_projector(self, *, opener: Address | None = OPENER.address) -> Projector:
-        follower = EventFollower(self.chain, self.market.address, confirmations=1)
+        follower = self._follower()
         return Projector(follower, self.journal, self.blobs, self.board, self.terms, opener=opener)
 
     @property
@@ -103,13 +103,13 @@ class Floor:
         deposits = [verbs.deposit(self.market.address, key.address, TokenUnits(amount)) for key in keys]
         self.senders[donor.address].send_all(deposits)
 
-    def list(self, provider: Key = PROVIDERS[0], **changes: Any) -> Offer:
-        """Four GPUs at one dollar."""
+    def list(self, provider: Key = PROVIDERS[0], *, through: Address | None = None, **changes: Any) -> Offer:
+        """Four GPUs at one dollar; ``through`` a company, whose operator the key is."""
         terms = {
             "gpu_class": RTX4090, "gpus": 4, "bond_bps": 1_000, "price": DOLLAR, "min_seconds": 0, "expires_at": UnixTime(2**40 - 1),
             "arbiter": ARBITER.address, "spec": bytes32_of(MACHINE.sha256),
         }  # fmt: skip
-        (listed,) = self.send(provider, verbs.list_offer(self.market.address, **(terms | changes))).events
+        (listed,) = self.send(provider, verbs.list_offer(through or self.market.address, **(terms | changes))).events
         assert isinstance(listed, OfferListed)
         return listed.offer
 
@@ -178,8 +178,11 @@ class Floor:
 
     def events(self) -> tuple[Event, ...]:
         """Everything that the market ever said."""
-        follower = EventFollower(self.chain, self.market.address, confirmations=1)
-        return tuple(follower.history(self.terms.deployed_at_block, self.chain.head().number))
+        return tuple(self._follower().history(self.terms.deployed_at_block, self.chain.head().number))
+
+    def _follower(self) -> EventFollower:
+        factory = self.market.companies.factory
+        return EventFollower(self.chain, self.market.address, confirmations=1, factory=factory)
 
     def batches(self) -> tuple[BatchOpened, ...]:
         return tuple(event for event in self.events() if isinstance(event, BatchOpened))

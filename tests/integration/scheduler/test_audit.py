@@ -19,7 +19,7 @@ from marketplace.domain.ids import ZERO_BYTES32, Bytes32, OfferId
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Outcome, Reputation, Tally
 from marketplace.domain.spec import Constraints, Resources
-from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime
 from scheduler.audit import word
 from scheduler.audit.findings import Check, Finding, Verdict
 from scheduler.audit.history import History
@@ -29,7 +29,8 @@ from scheduler.engine.clear import clear
 from scheduler.engine.reading import read_snapshot
 from scheduler.engine.snapshot import Snapshot
 from scheduler.service import ROUND_BATCHES
-from tests.integration.scheduler.floor import CLIENT, DOLLAR, OPENER, PROVIDERS, SPEC, Floor
+from tests.integration.companies import make_company, with_finance
+from tests.integration.scheduler.floor import ARBITER, CLIENT, DOLLAR, OPENER, PROVIDERS, SPEC, Floor
 from tests.integration.scheduler.rounds import (
     Auditor,
     altered,
@@ -109,6 +110,35 @@ def test_rounds_of_a_market_with_a_past_hold(floor: Floor, auditor: Auditor) -> 
     assert any(one.declined for one in seen)
     assert any(one.view.refused and one.view.faults for one in seen)
     assert any(one.view.reputations for one in seen)
+
+
+def test_a_company_without_its_owners_past_is_a_lie(floor: Floor, auditor: Auditor) -> None:
+    """The auditor hears from the factory whose company it is: a round that shows its owner's reputation holds, a clean sheet fails it (S-7)."""
+    owner = PROVIDERS[2]
+    floor.book = with_finance(floor.chain, floor.market, floor.book, ARBITER.address)
+    floor.projector = floor.new_projector()
+    bad = floor.order(max_price=3 * DOLLAR)
+    posted(floor, [Fill(bad, floor.list(owner).id, PricePerGpuHour(DOLLAR))], NOBODY)
+    floor.send(owner, verbs.decline(floor.market.address, bad.order))
+    company = make_company(floor.market, owner.address, operator=owner, by=owner)
+    floor.send(owner, verbs.withdraw(floor.market.address, owner.address, TokenUnits(20 * DOLLAR)))
+    floor.send(owner, verbs.approve(floor.terms.token, floor.market.address, TokenUnits(20 * DOLLAR)))
+    floor.send(owner, verbs.deposit(floor.market.address, company, TokenUnits(20 * DOLLAR)))
+    floor.list(owner, through=company)
+    floor.board.beat(company, floor.now)
+    floor.pass_time(5)
+    floor.mine()
+    floor.index()
+    true = snapshot_of(floor)
+    of_company = true.view.reputations[company]
+    _, name = held(floor, true)
+    clean = with_view(true, reputations={who: row for who, row in true.view.reputations.items() if who != company})
+
+    assert of_company.tallies[Outcome.DECLINED].count == 1
+    assert of_company == true.view.reputations[owner.address]
+    assert auditor.audits(name).failed == ()
+    written = written_down(floor, clean, clear(clean).canonical())
+    assert Check.REPUTATIONS in auditor.audits(written).failed
 
 
 def test_a_delegates_budget_is_the_chains(floor: Floor, auditor: Auditor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from random import Random
 from typing import Any
 
@@ -28,6 +28,7 @@ from tests.unit.store.rows import CLIENT, MACHINE, OPENER, PROVIDER, block, book
 
 MARKET = "31337:0xmarket:0xblock"
 PEOPLE = (CLIENT, PROVIDER, OPENER, *(Address(f"0x{number:040x}") for number in range(1, 4)))
+COMPANIES = tuple(Address(f"0x{number:040x}") for number in range(11, 16))
 ORDERS = tuple(book_order(salt, expires_at=UnixTime(100 + 15 * salt)) for salt in range(1, 15))
 MACHINES = tuple(replace(MACHINE, region=region) for region in ("eu", "us", "ap"))
 SEEDS = range(12)
@@ -43,7 +44,7 @@ class Plain:
     """The projection as plain rows: what a view of it must be, said without Redis."""
 
     number: int = 5
-    rows: Rows = field(default_factory=lambda: Rows({}, {}, {}, {}))
+    rows: Rows = field(default_factory=lambda: Rows(*({} for _ in fields(Rows))))
     book: dict[Any, BookOrder] = field(default_factory=dict)
     machines: dict[Any, Any] = field(default_factory=dict)
     standings: dict[Any, Standing] = field(default_factory=dict)
@@ -51,7 +52,7 @@ class Plain:
     faults: dict[Any, Faults] = field(default_factory=dict)
 
     def take(self, step: Step) -> None:
-        for name in ("accounts", "offers", "leases", "budgets"):
+        for name in ("accounts", "offers", "leases", "budgets", "owners"):
             getattr(self.rows, name).update(getattr(step.rows, name))
         self.machines |= step.machines
         self.standings |= step.standings
@@ -82,9 +83,14 @@ class Plain:
             heartbeats={},
             refused={order: tuple(self.refused[pair] for pair in refused if pair[0] == order) for order, _ in refused},
             budgets={pair: row for pair, row in self.rows.budgets.items() if pair in pairs},
-            reputations={who: standing.reputation for who, standing in self.standings.items()},
+            reputations=self._reputations(),
             faults={who: row for who, row in self.faults.items() if self.number - row.block_number < 1_000},
         )
+
+    def _reputations(self) -> dict[Address, Reputation]:
+        """Companies have their owners'."""
+        own = {who: standing.reputation for who, standing in self.standings.items()}
+        return own | {company: own[owner] for company, owner in self.rows.owners.items() if owner in own}
 
     def _judged(self, entry: BookOrder) -> BookOrder:
         is_delegate = (entry.signed.order.client, entry.delegate) in self.rows.budgets
@@ -126,6 +132,7 @@ def random_step(rng: Random, number: int) -> Step:
         offers=some(one_offer, 3),
         leases=some(record, 3),
         budgets=some(lambda: ((CLIENT, people()), rng.choice((NO_BUDGET, Budget(TokenUnits(3), UnixTime(9))))), 1),
+        owners=some(lambda: (rng.choice(COMPANIES), people())),
     )
     machines = some(lambda: ((machine := rng.choice(MACHINES)).sha256, machine), 1)
     return step(

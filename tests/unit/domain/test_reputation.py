@@ -39,7 +39,7 @@ SERVED = tuple(outcome for outcome in Outcome if outcome not in (*FAILURES, Outc
 def said(
     outcome: Outcome, weight: int = WHOLE, *, at: int = START, client: int = 1, provider: Address = PROVIDER
 ) -> Evidence:
-    return Evidence(provider, Address(f"0x{client:040x}"), outcome, weight, UnixTime(at))
+    return Evidence(provider, Address(f"0x{client:040x}"), outcome, weight, UnixTime(at), provider)
 
 
 def after(evidence: Sequence[Evidence]) -> Standing:

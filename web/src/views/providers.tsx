@@ -46,7 +46,7 @@ export function ProviderView() {
       <p class="sub"><span class="addr">{checksummed(address)}</span> · <a class="u" href={linkTo("account", address)}>its account</a> · {plural(value.liveLeases, "live lease")} · {value.lastHeartbeat ? <Ago at={value.lastHeartbeat} before="heard " /> : "never heard"}</p>
       <CompanyLine of={address} />
       <Panel title="Offers" kind="offers">{offers.length ? <Offers offers={offers} withClass /> : <Empty>None.</Empty>}</Panel>
-      <Panel title="What came of its leases" note="weights halve with age; a bond floor weighs 1">
+      <Panel title={value.owner ? "What came of its owner’s leases, and of those of all its companies" : "What came of its leases"} note="weights halve with age; a bond floor weighs 1">
         {outcomes.length ? <table><thead><tr><th scope="col">outcome</th><th scope="col" class="r">times</th><th scope="col" class="r">weight now</th></tr></thead><tbody>{outcomes.map(([name, one]) => <tr><td>{oneLine(name.replace(/_/g, " "), 40)}</td><td class="num r">{counted(one.count)}</td><td class="num r">{one.weightHuman}</td></tr>)}</tbody></table> : <Empty>It has not served anything yet: a newcomer has the score of one.</Empty>}
       </Panel>
       <Scores provider={address} />
