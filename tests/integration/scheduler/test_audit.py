@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -78,7 +79,7 @@ def test_an_honest_round_holds(floor: Floor, auditor: Auditor) -> None:
 
 
 def test_rounds_of_a_market_with_a_past_hold(floor: Floor, auditor: Auditor) -> None:
-    """Refusals, declines, reputations, fills that the view does not show yet: all of it is found on the chain."""
+    """Refusals, declines, reputations, fills that the view does not show yet: all of it is found on the chain. They share pages."""
     service = floor.scheduler(batch_fills=1)
     service.step()
     declined = floor.journal.order(next(event.lease for event in floor.events() if isinstance(event, LeaseOpened)))
@@ -108,6 +109,8 @@ def test_rounds_of_a_market_with_a_past_hold(floor: Floor, auditor: Auditor) -> 
     assert any(one.declined for one in seen)
     assert any(one.view.refused and one.view.faults for one in seen)
     assert any(one.view.reputations for one in seen)
+    listed = Counter(page for one in seen for page in one.pages)
+    assert max(listed.values()) > 1
 
 
 def test_a_delegates_budget_is_the_chains(floor: Floor, auditor: Auditor) -> None:
