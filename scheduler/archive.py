@@ -7,7 +7,7 @@ from collections.abc import Callable
 from marketplace.domain.ids import Sha256
 from marketplace.domain.units import UnixTime
 from marketplace.store.blobs import FolderBlobs
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 
 
 class Archive:

@@ -37,9 +37,9 @@ from scheduler.archive import Archive
 from scheduler.engine.clear import Auctioneer, clear, hold_here
 from scheduler.engine.columns import ColumnReader
 from scheduler.engine.documents.document import SnapshotWriter
+from scheduler.engine.documents.plan import Plan
+from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.gains import sums_of
-from scheduler.engine.plan import Plan
-from scheduler.engine.snapshot import Snapshot
 from scheduler.keeper import Keeper
 from scheduler.memory import Memory, Word
 

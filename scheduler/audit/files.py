@@ -8,7 +8,7 @@ from marketplace.domain.errors import NotFound
 from marketplace.domain.ids import Sha256
 from scheduler.audit.replayed import Documents
 from scheduler.audit.round import snapshot_in
-from scheduler.engine.reading import SnapshotReader
+from scheduler.engine.documents.reading import SnapshotReader
 
 PLAN_FILE, SNAPSHOT_FILE, PAGES_FOLDER = "plan.json", "snapshot.json", "pages"
 

@@ -11,9 +11,9 @@ from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import text_from_units
 from scheduler.audit.findings import Check, Finding, Verdict, found, unchecked
 from scheduler.engine.clear import clear
-from scheduler.engine.plan import PlanRow
-from scheduler.engine.reading import PostedPlan, SnapshotReader, read_plan
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.plan import PlanRow
+from scheduler.engine.documents.reading import PostedPlan, SnapshotReader, read_plan
+from scheduler.engine.documents.snapshot import Snapshot
 
 UNREADABLE = (DomainError, GatewayProblem)
 """What a snapshot raises that says something else than it should, or whose pages are not to be had."""

@@ -19,8 +19,8 @@ from scheduler.audit.memory import check_memory
 from scheduler.audit.posted import check_posting, check_posting_without_plan
 from scheduler.audit.replayed import UNREADABLE, Documents, Read, read_documents
 from scheduler.audit.state import check_classes, check_market, check_state
-from scheduler.engine.reading import PostedPlan, SnapshotReader, read_plan
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.reading import PostedPlan, SnapshotReader, read_plan
+from scheduler.engine.documents.snapshot import Snapshot
 
 STATE_CHECKS = (
     Check.ORDERS, Check.OFFERS, Check.ACCOUNTS, Check.LEASES, Check.BUDGETS, Check.REPUTATIONS, Check.MEMORY, Check.CLASSES,

@@ -27,8 +27,8 @@ from marketplace.store.redis_server import start_redis
 from scheduler.archive import Archive
 from scheduler.engine.clear import clear, hold_here
 from scheduler.engine.columns import ColumnReader
-from scheduler.engine.plan import Plan
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.plan import Plan
+from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench import whole_rounds as w
 from scripts.bench.generators import Uniform
 from scripts.bench.sizes import size_of

@@ -22,7 +22,7 @@ from scheduler.engine.documents.pages import PagedTables
 from scheduler.engine.documents.records import BLOCK, CLASS, FAULTS, PAGE, POLICY, POSTED, REFUSED, TERMS
 
 if TYPE_CHECKING:
-    from scheduler.engine.snapshot import Snapshot
+    from scheduler.engine.documents.snapshot import Snapshot
 
 SNAPSHOT_VERSION = 7
 
@@ -41,7 +41,7 @@ class SnapshotWriter:
     rows on other pages."""
 
     def __init__(self, tables: PagedTables | None = None) -> None:
-        """``tables``: those of a snapshot that was read. WrittenSnapshot again, it is the same document."""
+        """``tables``: those of a snapshot that was read. Written again, it is the same document."""
         self._book = _PagedBook(tables or PagedTables())
 
     def written(self, snapshot: Snapshot) -> WrittenSnapshot:

@@ -149,7 +149,8 @@ class PagedTables:
         self._rows[table][key].value = value
 
     def change(self, table: str, news: Mapping[Any, Any]) -> tuple[list[Any], list[Any]]:
-        """Take in the present rows of these keys, None for those that are gone; which rows have gone and come."""
+        """Take in the present rows of these keys, None for those that are gone; which rows have gone and come. Each key once before
+        ``settle``."""
         rows, gone, come = self._rows[table], list[Any](), list[Any]()
         for key, value in news.items():
             kept = rows.get(key)
@@ -182,13 +183,13 @@ class PagedTables:
         small = [one for one in self.pages if one.left < SMALL_ROWS]
         worn = small if len(small) > MOST_SMALL else []
         left = sum(one.left for one in self.pages)
-        spare = sum(len(one.rows) for one in self.pages if one not in worn) - left - PAGE_ROWS
+        gone = sum(len(one.rows) - one.left for one in self.pages if one not in worn)
         for one in sorted(self.pages, key=lambda one: one.left / len(one.rows)):
-            if spare <= left:
+            if gone <= left + PAGE_ROWS:
                 break
             if one not in worn:
                 worn.append(one)
-                spare -= len(one.rows) - one.left
+                gone -= len(one.rows) - one.left
         return worn
 
 

@@ -27,8 +27,8 @@ from scheduler.audit.findings import Check, Report, Verdict
 from scheduler.audit.replayed import Documents
 from scheduler.audit.round import audit_round, fetch_documents, reader_of
 from scheduler.engine.clear import clear
-from scheduler.engine.plan import Plan
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.plan import Plan
+from scheduler.engine.documents.snapshot import Snapshot
 from tests.integration.gateway.conftest import running
 from tests.integration.scheduler.floor import ARBITER, OPENER, Floor
 

@@ -27,7 +27,7 @@ from scheduler.audit.history import History
 from scheduler.audit.replayed import Documents
 from scheduler.audit.round import reader_of
 from scheduler.engine.clear import clear
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.service import ROUND_BATCHES
 from tests.integration.scheduler.floor import CLIENT, DOLLAR, OPENER, PROVIDERS, SPEC, Floor
 from tests.integration.scheduler.rounds import (

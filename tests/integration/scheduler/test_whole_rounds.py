@@ -13,7 +13,7 @@ from marketplace.store.board import Board
 from marketplace.store.redis_server import start_redis
 from scheduler.engine.clear import clear, hold_here
 from scheduler.engine.columns import ColumnReader
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench import whole_rounds as w
 from scripts.bench.generators import Uniform
 from scripts.bench.whole import LATER_ROUNDS, Indexer, measured

@@ -9,9 +9,9 @@ from typing import Any
 
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.ids import Sha256, sha256_of
+from scheduler.engine.documents.reading import SnapshotReader
 from scheduler.engine.documents.records import TABLES
-from scheduler.engine.reading import SnapshotReader
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 
 Tables = dict[str, Any]
 

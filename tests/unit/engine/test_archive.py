@@ -11,8 +11,8 @@ from marketplace.domain.ids import Sha256
 from marketplace.domain.units import UnixTime
 from marketplace.store.blobs import FolderBlobs
 from scheduler.archive import Archive
-from scheduler.engine.reading import SnapshotReader
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.reading import SnapshotReader
+from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench.generators import Uniform
 
 MARKET = Uniform(orders=120, offers=30)

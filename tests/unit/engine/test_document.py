@@ -26,10 +26,10 @@ from scheduler.audit.findings import Verdict
 from scheduler.audit.replayed import Documents, read_documents
 from scheduler.engine.clear import clear
 from scheduler.engine.documents.document import SNAPSHOT_VERSION, SnapshotWriter
+from scheduler.engine.documents.plan import PLAN_VERSION
+from scheduler.engine.documents.reading import SnapshotReader, read_plan
 from scheduler.engine.documents.records import TABLES
-from scheduler.engine.plan import PLAN_VERSION
-from scheduler.engine.reading import SnapshotReader, read_plan
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 from tests.unit.engine.markets import DOLLAR, NOW, PEOPLE, SPEC, a_record, a_snapshot, an_offer, an_order, market_of
 from tests.unit.engine.opened import Tables, no_page, read_back, read_changed, reader_of, tables_of
 from tests.works import WORK

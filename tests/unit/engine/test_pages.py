@@ -22,12 +22,11 @@ from marketplace.domain.errors import InvalidField, NotFound
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import OfferId, Sha256
 from marketplace.domain.units import PricePerGpuHour
-from scheduler.engine import reading
 from scheduler.engine.clear import clear
-from scheduler.engine.documents import pages
+from scheduler.engine.documents import pages, reading
 from scheduler.engine.documents.document import SnapshotWriter
-from scheduler.engine.reading import SnapshotReader
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.reading import SnapshotReader
+from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench.generators import Uniform
 from tests.unit.engine.changing import Changing
 from tests.unit.engine.markets import a_record, a_snapshot, an_offer, an_order

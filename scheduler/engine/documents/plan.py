@@ -14,7 +14,7 @@ from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha25
 from marketplace.domain.units import GpuCount, PricePerGpuHour
 from scheduler.engine.documents.forms import WORD, Form, encoded, listed, number, object_of, units
 from scheduler.engine.documents.records import BLOCK, CLASSES, COUNT, GPUS, OFFERS
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 
 PLAN_VERSION = 2
 

@@ -27,6 +27,7 @@ from scheduler.engine.documents.pages import (
     ReadPage,
     read_page,
 )
+from scheduler.engine.documents.plan import PLACEMENT, PLAN_VERSION, POOL_PRICE, PlanRow, PoolPrice
 from scheduler.engine.documents.records import (
     BLOCK,
     CLASS,
@@ -41,8 +42,7 @@ from scheduler.engine.documents.records import (
     TIME,
     PageRef,
 )
-from scheduler.engine.plan import PLACEMENT, PLAN_VERSION, POOL_PRICE, PlanRow, PoolPrice
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 
 SNAPSHOTS_KEPT = 3
 """A reader knows so many that it read last: a round, the one before and the one after share most of their pages."""
