@@ -16,7 +16,7 @@ from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.policy import Policy
 from marketplace.domain.units import UnixTime
-from scheduler.engine.snapshot import is_declined
+from scheduler.engine.documents.snapshot import is_declined
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,20 +24,22 @@ from marketplace.domain.classes import GpuClass
 from marketplace.domain.declines import ObstacleReason
 from marketplace.domain.events import FillRefused, LeaseOpened
 from marketplace.domain.fills import Fill
-from marketplace.domain.ids import Bytes32
+from marketplace.domain.ids import Bytes32, Sha256
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.policy import Policy
 from marketplace.domain.repairs import Repairs
+from marketplace.domain.units import UnixTime
 from marketplace.domain.wake import NextWake
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
+from scheduler.archive import Archive
 from scheduler.engine.clear import Auctioneer, clear, hold_here
 from scheduler.engine.columns import ColumnReader
-from scheduler.engine.document import SnapshotWriter
+from scheduler.engine.documents.document import SnapshotWriter
+from scheduler.engine.documents.plan import Plan
+from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.gains import sums_of
-from scheduler.engine.plan import Plan
-from scheduler.engine.snapshot import Snapshot
 from scheduler.keeper import Keeper
 from scheduler.memory import Memory, Word
 
@@ -87,10 +89,10 @@ class SchedulerService:
 
         The sender's address is the opener.
         """
-        self._board, self._journal, self._market, self._sender, self._blobs = board, journal, market, sender, blobs
+        self._board, self._journal, self._market, self._sender = board, journal, market, sender
         self._policy, self._classes, self._auctioneer = policy or Policy(), tuple(classes), auctioneer
         self._reader, self._told = ColumnReader(), dict[Bytes32, int]()
-        self._memory, self._writer = Memory(self._policy), SnapshotWriter()
+        self._memory, self._writer, self._archive = Memory(self._policy), SnapshotWriter(), Archive(blobs, self._note)
         self._keeper = Keeper(market, sender, wait_seconds=wait_seconds, permit=permit)
         self._permit = permit
         self.head: BlockRef | None = None
@@ -216,11 +218,11 @@ class SchedulerService:
 
     def _write_down(self, snapshot: Snapshot, plan: Plan) -> None:
         """Durable before the first byte is sent: the plan in the journal, and what it was made from, by hash, in the blobs."""
-        rows = snapshot.canonical()
-        self._blobs.put(rows, plan.snapshot, len(rows))
-        at = plan.block.timestamp
-        self._journal.uploads.note(plan.snapshot, self._sender.address, len(rows), at, is_public=True, for_good=True)
+        self._archive.keep(snapshot)
         self._journal.add_round(plan.round, plan.canonical(), plan.block.number, sums_of(plan))
+
+    def _note(self, blob: Sha256, size: int, at: UnixTime) -> None:
+        self._journal.uploads.note(blob, self._sender.address, size, at, is_public=True, for_good=True)
 
     def _post(self, posting: _Posting) -> None:
         """Send the batch, or wait on for it: the sender never signs a call twice that may still be mined."""

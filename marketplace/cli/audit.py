@@ -28,12 +28,10 @@ from marketplace.services.books import Books
 
 if TYPE_CHECKING:
     from scheduler.audit.findings import Report
-    from scheduler.audit.replayed import Documents
     from scheduler.audit.word import OwnOrder
 
 app = typer.Typer()
 
-PLAN_FILE, SNAPSHOT_FILE = "plan.json", "snapshot.json"
 _COLOURS = {"ok": "green", "FAILED": "bold red", "warning": "yellow", "not checked": "dim"}
 
 
@@ -51,7 +49,12 @@ def audit(
     ] = None,
     snapshot: Annotated[
         Path | None,
-        typer.Option("--snapshot", help="The snapshot's file, instead of the gateway's.", exists=True, dir_okay=False),
+        typer.Option(
+            "--snapshot",
+            help="The snapshot's file, with its pages in a folder beside it, instead of the gateway's.",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
     save: Annotated[
         Path | None, typer.Option("--save", help="A folder for the round's documents.", file_okay=False)
@@ -96,8 +99,8 @@ def _terms(session: CommandSession) -> MarketTerms:
 
 def _round(session: CommandSession, round_hash: Bytes32, files: tuple[Path, Path] | None, save: Path | None) -> bool:
     # Here, and not above: the engine's libraries take longer to load than most commands to run.
-    from scheduler.audit.replayed import Documents
-    from scheduler.audit.round import audit_round, fetch_documents, neighbours_of
+    from scheduler.audit.files import documents_in, save_documents
+    from scheduler.audit.round import audit_round, fetch_documents, neighbours_of, reader_of
     from scheduler.audit.word import KnownElsewhere
 
     market, book = wiring.open_chain_market(session.settings), wiring.open_address_book(session.settings)
@@ -105,16 +108,18 @@ def _round(session: CommandSession, round_hash: Bytes32, files: tuple[Path, Path
     try:
         own = _own(session, market)
         if files:
-            found = Documents(plan=files[0].read_bytes(), snapshot=files[1].read_bytes())
+            found = documents_in(*files)
             report = audit_round(round_hash, found, market, catalogue, None, KnownElsewhere(own))
         else:
             with session.gateway() as api:
-                found, beside = fetch_documents(api, round_hash), neighbours_of(api, market, round_hash)
+                reader = reader_of(api)
+                found = fetch_documents(api, round_hash, reader)
+                beside = neighbours_of(api, market, round_hash, reader)
                 report = audit_round(round_hash, found, market, catalogue, api, KnownElsewhere(own, beside))
     finally:
         market.chain.close()
     if save:
-        _save(found, save)
+        save_documents(found, save)
     session.answer(_report_document(report), _report_table(report))
     return report.holds
 
@@ -127,7 +132,7 @@ def _own(session: CommandSession, market: MarketContract) -> list[OwnOrder]:
 
 def _latest(session: CommandSession, last: int, opener: Address | None) -> bool:
     """Round by round, each with a verdict. A batch under no round cannot be held against anything: whoever decided it says nothing."""
-    from scheduler.audit.round import audit_round, fetch_documents, latest_batches, snapshot_in
+    from scheduler.audit.round import audit_round, fetch_documents, latest_batches, reader_of, snapshot_in
     from scheduler.audit.word import KnownElsewhere
 
     market, book = wiring.open_chain_market(session.settings), wiring.open_address_book(session.settings)
@@ -137,16 +142,17 @@ def _latest(session: CommandSession, last: int, opener: Address | None) -> bool:
         own = _own(session, market)
         with session.gateway() as api:
             batches = latest_batches(market, opener or api.market().opener, last)
+            reader = reader_of(api)
             named = [batch for batch in batches if batch.round != ZERO_BYTES32]
             later, older = None, iter(named[1:])
-            found = {named[0].round: fetch_documents(api, named[0].round)} if named else {}
+            found = {named[0].round: fetch_documents(api, named[0].round, reader)} if named else {}
             for batch in batches:
                 if batch.round == ZERO_BYTES32:
                     rows.append((batch, None))
                     continue
                 # Of each round the documents are fetched once: it is somebody's neighbour before it is audited itself.
                 if (before := next(older, None)) is not None:
-                    found[before.round] = fetch_documents(api, before.round)
+                    found[before.round] = fetch_documents(api, before.round, reader)
                 documents = found.pop(batch.round)
                 beside = [later, snapshot_in(found[before.round]) if before else None]
                 known = KnownElsewhere(own, [snapshot for snapshot in beside if snapshot is not None])
@@ -185,14 +191,6 @@ def _rows_table(rows: Sequence[tuple[BatchOpened, Report | None]]) -> Table:
             )
         table.add_row(batch.round, str(batch.ref.block.number), str(batch.opened), verdict)
     return table
-
-
-def _save(found: Documents, folder: Path) -> None:
-    """For another machine: with these files it needs a node, and no gateway."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in ((PLAN_FILE, found.plan), (SNAPSHOT_FILE, found.snapshot)):
-        if content is not None:
-            (folder / name).write_bytes(content)
 
 
 def _report_document(report: Report) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from marketplace.domain.chain_errors import NodeRefused
 from scheduler.audit.findings import Check, Finding, Verdict, found
 from scheduler.audit.history import Batch
 from scheduler.audit.word import CLOCKS_SECONDS
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 
 _OF_STATE = frozenset({Check.OFFERS, Check.ACCOUNTS, Check.LEASES, Check.BUDGETS, Check.REPUTATIONS})
 _UNSURE = "the snapshot's block has left the chain; this chain's block of that number differs, which that may explain:"

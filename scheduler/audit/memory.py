@@ -12,7 +12,7 @@ from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.refusals import CLIENT_FAULTS
 from scheduler.audit.findings import Check, Finding, found
 from scheduler.audit.history import History
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 
 
 def check_memory(snapshot: Snapshot, history: History) -> Finding:

@@ -10,8 +10,8 @@ from marketplace.domain.ledger import Rows
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.audit.findings import Check, Finding, Verdict, found
 from scheduler.audit.history import Batch, History
-from scheduler.engine.reading import PostedPlan
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.reading import PostedPlan
+from scheduler.engine.documents.snapshot import Snapshot
 
 
 def check_posting(

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from marketplace.domain.errors import InvalidField
+from marketplace.domain.errors import DomainError, GatewayProblem, InvalidField
 from marketplace.domain.ids import Bytes32, bytes32_of, sha256_of
 from marketplace.domain.market import MarketTerms
 from marketplace.domain.units import text_from_units
 from scheduler.audit.findings import Check, Finding, Verdict, found, unchecked
 from scheduler.engine.clear import clear
-from scheduler.engine.reading import PlanRow, PostedPlan, read_plan, read_snapshot
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.plan import PlanRow
+from scheduler.engine.documents.reading import PostedPlan, SnapshotReader, read_plan
+from scheduler.engine.documents.snapshot import Snapshot
+
+UNREADABLE = (DomainError, GatewayProblem)
+"""What a snapshot raises that says something else than it should, or whose pages are not to be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Documents:
 
     plan: bytes | None
     snapshot: bytes | None
+    reader: SnapshotReader
+    """It knows where the snapshot's pages are."""
     why_not: str = ""
 
 
@@ -67,8 +73,8 @@ def _snapshot(plan: PostedPlan | None, documents: Documents) -> tuple[Snapshot |
     if plan is not None and actual != plan.snapshot:
         faults.append(f"the snapshot's bytes hash to {actual}, the plan was made from {plan.snapshot}")
     try:
-        snapshot = read_snapshot(documents.snapshot)
-    except InvalidField as error:
+        snapshot = documents.reader.read(documents.snapshot)
+    except UNREADABLE as error:
         faults.append(f"the snapshot cannot be read: {error}")
     size = f"{len(snapshot.view.orders)} orders, {len(snapshot.view.offers)} offers" if snapshot else ""
     return snapshot, found(Check.SNAPSHOT, faults, f"sha256 of the snapshot is what the plan names: {size}")

@@ -17,10 +17,10 @@ from scheduler.audit.findings import Check, Finding, Report, Verdict, unchecked
 from scheduler.audit.history import History
 from scheduler.audit.memory import check_memory
 from scheduler.audit.posted import check_posting, check_posting_without_plan
-from scheduler.audit.replayed import Documents, Read, read_documents
+from scheduler.audit.replayed import UNREADABLE, Documents, Read, read_documents
 from scheduler.audit.state import check_classes, check_market, check_state
-from scheduler.engine.reading import PostedPlan, read_plan, read_snapshot
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.reading import PostedPlan, SnapshotReader, read_plan
+from scheduler.engine.documents.snapshot import Snapshot
 
 STATE_CHECKS = (
     Check.ORDERS, Check.OFFERS, Check.ACCOUNTS, Check.LEASES, Check.BUDGETS, Check.REPUTATIONS, Check.MEMORY, Check.CLASSES,
@@ -31,16 +31,21 @@ STATE_CHECKS = (
 NOTHING_ELSE = word.KnownElsewhere()
 
 
-def fetch_documents(api: GatewayApi, round_hash: Bytes32) -> Documents:
+def reader_of(api: GatewayApi) -> SnapshotReader:
+    """A reader of the snapshots that this gateway has. Rounds that are read with one reader share their pages."""
+    return SnapshotReader(lambda page, limit_bytes: api.fetch_blob(page, limit_bytes=limit_bytes))
+
+
+def fetch_documents(api: GatewayApi, round_hash: Bytes32, reader: SnapshotReader) -> Documents:
     """The round's documents, as far as this gateway has them. What it hands out under a wrong name is what it does not have."""
     try:
         plan = api.fetch_round(round_hash)
     except (GatewayProblem, HashMismatch) as error:
-        return Documents(None, None, why_not=str(error))
+        return Documents(None, None, reader, why_not=str(error))
     try:
-        return Documents(plan, api.fetch_blob(read_plan(plan).snapshot))
+        return Documents(plan, api.fetch_blob(read_plan(plan).snapshot), reader)
     except (GatewayProblem, HashMismatch, InvalidField) as error:
-        return Documents(plan, None, why_not=str(error))
+        return Documents(plan, None, reader, why_not=str(error))
 
 
 def audit_round(
@@ -61,21 +66,23 @@ def audit_round(
     return Report(round_hash, findings)
 
 
-def neighbours_of(api: GatewayApi, market: MarketContract, round_hash: Bytes32) -> list[Snapshot]:
+def neighbours_of(
+    api: GatewayApi, market: MarketContract, round_hash: Bytes32, reader: SnapshotReader
+) -> list[Snapshot]:
     """The snapshots of the rounds that the same account posted right before and after this one, as far as this gateway has them."""
     batches = _batches(market)
     opener = next((batch.opener for batch in batches if batch.round == round_hash), None)
     names = list(dict.fromkeys(batch.round for batch in batches if batch.opener == opener))
     at = names.index(round_hash) if round_hash in names else -2
     beside = [names[number] for number in (at - 1, at + 1) if at >= 0 and 0 <= number < len(names)]
-    return [snapshot for name in beside if (snapshot := snapshot_in(fetch_documents(api, name)))]
+    return [snapshot for name in beside if (snapshot := snapshot_in(fetch_documents(api, name, reader)))]
 
 
 def snapshot_in(documents: Documents) -> Snapshot | None:
     """The snapshot, if there is one that can be read."""
     try:
-        return read_snapshot(documents.snapshot) if documents.snapshot is not None else None
-    except InvalidField:
+        return documents.reader.read(documents.snapshot) if documents.snapshot is not None else None
+    except UNREADABLE:
         return None
 
 

@@ -17,8 +17,8 @@ from marketplace.domain.reputation import NEWCOMER, standing_of
 from marketplace.domain.units import text_from_units
 from scheduler.audit.findings import Check, Finding, found
 from scheduler.audit.history import History
-from scheduler.engine.reading import PostedPlan
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.reading import PostedPlan
+from scheduler.engine.documents.snapshot import Snapshot
 
 
 def check_market(plan: PostedPlan, snapshot: Snapshot, terms: MarketTerms) -> Finding:

@@ -21,8 +21,8 @@ from marketplace.domain.units import UnixTime
 from scheduler.audit.findings import Check, Finding, Verdict, found
 from scheduler.audit.history import History
 from scheduler.audit.state import is_closed
-from scheduler.engine.reading import PostedPlan
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.reading import PostedPlan
+from scheduler.engine.documents.snapshot import Snapshot
 
 CLOCKS_SECONDS = 120
 """The gateway's node may be ahead of the scheduler's by so much block time: what it noted then is not of the future."""

@@ -26,16 +26,16 @@ from scheduler.engine.auction import auction, seat_by_priority
 from scheduler.engine.bounds import lots
 from scheduler.engine.columns import ColumnReader
 from scheduler.engine.count import Bill, Clearing, Count
+from scheduler.engine.documents.plan import Plan, PoolPrice
+from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.explain import Story
 from scheduler.engine.facts import Facts
 from scheduler.engine.feasible import Demands, refused_at_once
 from scheduler.engine.groups import Usher, groups_of
 from scheduler.engine.market import NOWHERE, Bools, Ints, SeatMap, begin, gpus_on, seat_anew, seats_after
-from scheduler.engine.plan import Plan, PoolPrice
 from scheduler.engine.pools import market_of, pools_of, rank_of
 from scheduler.engine.price import clearing_prices
 from scheduler.engine.seats import Hall, credit_of, prefer, seat_elders, served_last
-from scheduler.engine.snapshot import Snapshot
 
 Auctioneer = Callable[[SeatMap, int], Ints]
 """Holds the auction of a market with so many shards; the offer of each order, or NOWHERE."""

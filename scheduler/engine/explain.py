@@ -19,12 +19,12 @@ from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.offers import Offer
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import text_from_units
+from scheduler.engine.documents.plan import PoolPrice
+from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.feasible import Demands
 from scheduler.engine.market import Bools, Ints
 from scheduler.engine.money import Remaining
-from scheduler.engine.plan import PoolPrice
-from scheduler.engine.snapshot import Snapshot
 
 R = RejectionReason
 Units = NDArray[Any]

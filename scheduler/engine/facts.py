@@ -12,8 +12,8 @@ import numpy as np
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.spec import Machine
 from scheduler.engine.columns import Columns, ranked
+from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.market import Bools, Ints
-from scheduler.engine.snapshot import Snapshot
 from scheduler.engine.table import as_met
 
 UNKNOWN = -1

@@ -22,9 +22,9 @@ from marketplace.domain.spec import Resources
 from marketplace.domain.units import BPS_WHOLE
 from scheduler.engine import bounds
 from scheduler.engine.columns import distinct, ranked
+from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.market import Bools, Ints
-from scheduler.engine.snapshot import Snapshot
 from scheduler.engine.table import as_met
 
 R = RejectionReason

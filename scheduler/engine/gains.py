@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marketplace.domain.rounds import RoundSums
 from marketplace.domain.units import SECONDS_PER_HOUR, TokenUnits
-from scheduler.engine.plan import Plan
+from scheduler.engine.documents.plan import Plan
 
 
 def sums_of(plan: Plan) -> RoundSums:

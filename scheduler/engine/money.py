@@ -23,8 +23,8 @@ from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.pricing import bond_of, lock_of, worst_cost_of
 from marketplace.domain.units import BPS_WHOLE, SECONDS_PER_HOUR, GpuCount, PricePerGpuHour, TokenUnits
 from scheduler.engine.columns import CAP, MOST, Columns
+from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.market import Bools, Ints
-from scheduler.engine.snapshot import Snapshot
 from scheduler.engine.table import ColumnTable
 
 _HUGE, _HUGE_WORK = 1 << 41, 1 << 31

@@ -15,10 +15,10 @@ import numpy as np
 
 from marketplace.domain.units import BPS_WHOLE
 from scheduler.engine.columns import ranked, sizes_of
+from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.facts import Facts
 from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, gpus_on
 from scheduler.engine.pools import Pools, asked_of, lowest_of, within_limits
-from scheduler.engine.snapshot import Snapshot
 
 PREFERRING = 1_000_000
 """Effort in units of some 500 ns for moving orders to regions that they prefer. Usual markets need a tenth of it at most."""

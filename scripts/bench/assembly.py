@@ -25,7 +25,7 @@ from marketplace.domain.pricing import worst_cost_of
 from marketplace.domain.reputation import NEWCOMER, WHOLE, Reputation
 from marketplace.domain.spec import Constraints, JobSpec, Machine, Resources, WorkName
 from marketplace.domain.units import BPS_WHOLE, GpuCount, Seconds, TokenUnits, UnixTime
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 
 Column = NDArray[Any]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ortools.graph.python.min_cost_flow import SimpleMinCostFlow
 
 from marketplace.domain.fills import Fill
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench.columns import NOBODY, Columns, Ints, columns_of
 
 SOURCE, SINK = 0, 1

@@ -11,7 +11,7 @@ from marketplace.domain.budgets import NO_BUDGET
 from marketplace.domain.fills import Fill, FillFacts, refusal_of_fill, refusal_of_signer
 from marketplace.domain.pricing import bond_of, lock_of, worst_cost_of
 from marketplace.domain.units import GpuCount, TokenUnits, UnixTime
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench.columns import NOBODY, Columns
 
 

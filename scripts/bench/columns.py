@@ -21,7 +21,7 @@ from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.ledger import Delegation
 from marketplace.domain.offers import Offer
 from marketplace.domain.policy import is_silent
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]

@@ -21,7 +21,7 @@ from marketplace.domain.offers import Offer
 from marketplace.domain.spec import Constraints, Group, Resources
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, Seconds, TokenUnits
 from scheduler.engine.clear import clear
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench import flood_words as f
 from scripts.bench.generators import Uniform
 from scripts.bench.trial import WARM_UP_SEED

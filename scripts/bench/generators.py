@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from marketplace.domain import editions
 from marketplace.domain.units import BPS_WHOLE, GpuCount
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench.assembly import MIN_SCORES, NOW, REPUTES, OfferRows, OrderRows, assembled, block_at, heartbeats_at
 from scripts.bench.goods import classes_of, costs_of, vram_of
 

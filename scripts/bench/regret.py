@@ -28,8 +28,8 @@ from marketplace.domain.ids import Bytes32
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.clear import clear
 from scheduler.engine.columns import ColumnReader
-from scheduler.engine.plan import Plan
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.plan import Plan
+from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench import rules
 from scripts.bench.columns import Columns, Ints, columns_of
 from scripts.bench.duals import dual_interval, nodes_of

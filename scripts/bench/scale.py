@@ -168,7 +168,7 @@ def written(market: Uniform) -> Written:
     plan = clear(snapshot)
     batch = plan.fills[: t.BATCH_FILLS]
     return Written(
-        snapshot=len(snapshot.canonical()) / market.orders,
+        snapshot=sum(map(len, (snapshot.canonical(), *snapshot.pages.values()))) / market.orders,
         plan=len(plan.canonical()) / len(plan.fills),
         calldata=len(verbs.open_fills(TERMS.market, batch).input) / len(batch),
     )

@@ -32,7 +32,7 @@ _OF_EACH_SIZE = {
 _OF_ONE = {
     "book_bytes": "bytes of memory that an open order and its share of the offers take in the scheduler's book",
     "round_bytes": "bytes that a round takes beside, at its peak, for each order",
-    "snapshot_bytes": "bytes of a round's snapshot for each order",
+    "snapshot_bytes": "bytes of a scheduler's first snapshot, all pages, for each order",
     "plan_bytes": "bytes of a plan for each fill",
     "calldata_bytes": "bytes of calldata for each fill",
     "order_bytes": "bytes sent to a Ray worker and back for each order and auction",
@@ -138,7 +138,7 @@ def _bytes(found: Figures) -> list[tuple[str, str, str]]:
         ("memory of a round beside it", f"{beside / 10**9:,.1f} GB", "bytes an order"),
         ("an auction on Ray: orders out, seats back", f"{orders / 10**6:,.0f} MB", f"{found.scale('order_bytes'):.0f} bytes an order"),
         ("an auction on Ray: to every node", f"{offers / 10**6:,.0f} MB", f"{found.scale('offer_bytes'):.0f} bytes an offer"),
-        ("a round's snapshot, written down whole", f"{found.scale('snapshot_bytes') * OPEN_ORDERS / 10**9:,.1f} GB", "bytes an order"),
+        ("a scheduler's first snapshot, all pages", f"{found.scale('snapshot_bytes') * OPEN_ORDERS / 10**9:,.1f} GB", "bytes an order"),
     ]  # fmt: skip
 
 

@@ -11,8 +11,8 @@ from functools import partial
 from typing import TypeVar
 
 from scheduler.engine.clear import clear
-from scheduler.engine.plan import Plan
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.plan import Plan
+from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench.baselines import BASELINES
 from scripts.bench.bound import loose_bound, surplus_of, tight_bound
 from scripts.bench.checking import broken_rules, broken_rules_at_once

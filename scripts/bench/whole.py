@@ -24,10 +24,11 @@ from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.board_projection import Step
 from marketplace.store.redis_server import start_redis
+from scheduler.archive import Archive
 from scheduler.engine.clear import clear, hold_here
 from scheduler.engine.columns import ColumnReader
-from scheduler.engine.plan import Plan
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.plan import Plan
+from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench import whole_rounds as w
 from scripts.bench.generators import Uniform
 from scripts.bench.sizes import size_of
@@ -59,17 +60,27 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def figures_of(rounds: Sequence[Mapping[str, float]]) -> dict[str, Number]:
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a round took: seconds of each step, and bytes on disk."""
+
+    seconds: Mapping[str, float]
+    stored_bytes: int
+
+
+def figures_of(rounds: Sequence[Round]) -> dict[str, Number]:
     """The first round, and the median of the later ones, step by step."""
-    first, later = rounds[0], rounds[1:]
+    first, later = rounds[0].seconds, [one.seconds for one in rounds[1:]]
+    stored = round(statistics.median(one.stored_bytes for one in rounds[1:]))
     values: dict[str, Number] = {w.first_key(step): round(first[step], 3) for step in w.STEPS}
     values |= {w.later_key(step): round(statistics.median(one[step] for one in later), 3) for step in w.STEPS}
     whole, rest = sum(first.values()), statistics.median(sum(one.values()) for one in later)
-    return values | {w.FIRST: round(whole, 3), w.LATER: round(rest, 3), w.SHARE: round(rest / whole, 3)}
+    values |= {w.FIRST: round(whole, 3), w.LATER: round(rest, 3), w.SHARE: round(rest / whole, 3)}
+    return values | {w.FIRST_STORED: rounds[0].stored_bytes, w.LATER_STORED: stored}
 
 
-def measured(market: Uniform) -> list[dict[str, float]]:
-    """What each step of each round took, in seconds, on a Redis and in a folder of their own."""
+def measured(market: Uniform) -> list[Round]:
+    """What each round took, on a Redis and in a folder of their own."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as at_end:
         redis = start_redis(Path(folder) / "redis")
         at_end.callback(redis.stop)
@@ -77,11 +88,12 @@ def measured(market: Uniform) -> list[dict[str, float]]:
         return _rounds(market, board, FolderBlobs(Path(folder) / "blobs"))
 
 
-def _rounds(market: Uniform, board: Board, blobs: FolderBlobs) -> list[dict[str, float]]:
+def _rounds(market: Uniform, board: Board, blobs: FolderBlobs) -> list[Round]:
     snapshot = market.snapshot(0)
     indexer = Indexer(board)
     indexer.write(snapshot.view, None)
-    scheduler, found = Scheduler(board, blobs, snapshot), list[dict[str, float]]()
+    archive = Archive(blobs, lambda name, size, at: None)
+    scheduler, found = Scheduler(board, archive, snapshot), list[Round]()
     for turn in range(1 + LATER_ROUNDS):
         found.append(scheduler.round())
         before = scheduler.seen
@@ -94,7 +106,7 @@ class Scheduler:
     """The steps of a round, timed; what the service keeps between rounds is kept here too."""
 
     board: Board
-    blobs: FolderBlobs
+    archive: Archive
     terms: Snapshot
     """Of its terms and policy; its view is not looked at."""
     reader: ColumnReader = field(default_factory=ColumnReader)
@@ -107,7 +119,7 @@ class Scheduler:
             raise ValueError("there has been a round")
         return self.plan.source.view
 
-    def round(self) -> dict[str, float]:
+    def round(self) -> Round:
         gc.collect()
         begun = time.perf_counter()
         view = self.board.view()
@@ -117,10 +129,10 @@ class Scheduler:
         snapshot = replace(self.terms, view=view)
         self.plan = clear(snapshot, hold_here, self.reader)
         cleared = time.perf_counter()
-        rows = snapshot.canonical()
-        self.blobs.put(rows, snapshot.sha256, len(rows))
+        stored = self.archive.keep(snapshot)
         _ = self.plan.canonical(), self.plan.round
-        return {"view": read - begun, "clear": cleared - read, "documents": time.perf_counter() - cleared}
+        documents = time.perf_counter() - cleared
+        return Round({"view": read - begun, "clear": cleared - read, "documents": documents}, stored)
 
 
 @dataclass

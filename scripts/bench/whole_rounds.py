@@ -20,6 +20,7 @@ def later_key(step: str) -> str:
 
 
 FIRST, LATER, SHARE = f"{GROUP}.first_seconds", f"{GROUP}.later_seconds", f"{GROUP}.later_share"
+FIRST_STORED, LATER_STORED = f"{GROUP}.first_stored_bytes", f"{GROUP}.later_stored_bytes"
 
 
 def words() -> dict[str, str]:
@@ -38,4 +39,6 @@ def words() -> dict[str, str]:
         FIRST: f"a scheduler's first round, from the board to the documents: seconds, {place}",
         LATER: f"a later round of it, 1 % of the book another: seconds, {place}",
         SHARE: "the latter over the former",
+        FIRST_STORED: f"bytes of a scheduler's first snapshot on disk, {place}",
+        LATER_STORED: f"bytes on disk of what a later one has new, 1 % of the book another, {place}",
     }

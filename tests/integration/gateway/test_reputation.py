@@ -18,7 +18,7 @@ from marketplace.domain.reputation import MILD, NEWCOMER, Outcome
 from marketplace.domain.spec import Constraints
 from marketplace.domain.units import UnixTime
 from scheduler.engine.clear import clear
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 from tests.integration.gateway.conftest import OPENER, OTHER_PROVIDER, PROVIDER, STRANGER, Gateway
 from tests.integration.gateway.forms import check_form
 

@@ -25,10 +25,10 @@ from marketplace.gateway.app import create_app
 from marketplace.gateway.desks import MarketRoles, desks_over
 from scheduler.audit.findings import Check, Report, Verdict
 from scheduler.audit.replayed import Documents
-from scheduler.audit.round import audit_round, fetch_documents
+from scheduler.audit.round import audit_round, fetch_documents, reader_of
 from scheduler.engine.clear import clear
-from scheduler.engine.plan import Plan
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.plan import Plan
+from scheduler.engine.documents.snapshot import Snapshot
 from tests.integration.gateway.conftest import running
 from tests.integration.scheduler.floor import ARBITER, OPENER, Floor
 
@@ -47,9 +47,10 @@ def with_view(snapshot: Snapshot, **changes: Any) -> Snapshot:
 
 
 def written_down(floor: Floor, snapshot: Snapshot, plan: bytes) -> Bytes32:
-    """Both documents where the gateway finds them; the round."""
-    content, name = snapshot.canonical(), bytes32_of(sha256_of(plan))
-    floor.publish(content)
+    """Both documents where the gateway finds them, and the snapshot's pages; the round."""
+    name = bytes32_of(sha256_of(plan))
+    for content in (*snapshot.pages.values(), snapshot.canonical()):
+        floor.publish(content)
     floor.journal.add_round(name, plan, snapshot.view.block.number)
     return name
 
@@ -92,8 +93,11 @@ class Auditor:
     floor: Floor
     api: GatewayApi
 
+    def fetch(self, round_hash: Bytes32) -> Documents:
+        return fetch_documents(self.api, round_hash, reader_of(self.api))
+
     def audits(self, round_hash: Bytes32, documents: Documents | None = None) -> Report:
-        found = documents or fetch_documents(self.api, round_hash)
+        found = documents or self.fetch(round_hash)
         catalogue = Catalogue(self.floor.chain, self.floor.book.catalogue)
         return audit_round(round_hash, found, self.floor.market, catalogue, None if documents else self.api)
 

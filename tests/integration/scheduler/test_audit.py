@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from operator import attrgetter
@@ -21,13 +22,13 @@ from marketplace.domain.reputation import Outcome, Reputation, Tally
 from marketplace.domain.spec import Constraints, Resources
 from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime
 from scheduler.audit import word
+from scheduler.audit.files import save_documents
 from scheduler.audit.findings import Check, Finding, Verdict
 from scheduler.audit.history import History
 from scheduler.audit.replayed import Documents
-from scheduler.audit.round import fetch_documents
+from scheduler.audit.round import reader_of
 from scheduler.engine.clear import clear
-from scheduler.engine.reading import read_snapshot
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.service import ROUND_BATCHES
 from tests.integration.companies import make_company, with_finance
 from tests.integration.scheduler.floor import ARBITER, CLIENT, DOLLAR, OPENER, PROVIDERS, SPEC, Floor
@@ -80,7 +81,7 @@ def test_an_honest_round_holds(floor: Floor, auditor: Auditor) -> None:
 
 
 def test_rounds_of_a_market_with_a_past_hold(floor: Floor, auditor: Auditor) -> None:
-    """Refusals, declines, reputations, fills that the view does not show yet: all of it is found on the chain."""
+    """Refusals, declines, reputations, fills that the view does not show yet: all of it is found on the chain. They share pages."""
     service = floor.scheduler(batch_fills=1)
     service.step()
     declined = floor.journal.order(next(event.lease for event in floor.events() if isinstance(event, LeaseOpened)))
@@ -104,12 +105,14 @@ def test_rounds_of_a_market_with_a_past_hold(floor: Floor, auditor: Auditor) -> 
     seen = list[Snapshot]()
     for one in dict.fromkeys(batch.round for batch in floor.batches()):
         assert auditor.audits(one).failed == ()
-        documents = fetch_documents(auditor.api, one)
-        seen.append(read_snapshot(documents.snapshot or b""))
+        documents = auditor.fetch(one)
+        seen.append(documents.reader.read(documents.snapshot or b""))
     assert any(one.posted for one in seen)
     assert any(one.declined for one in seen)
     assert any(one.view.refused and one.view.faults for one in seen)
     assert any(one.view.reputations for one in seen)
+    listed = Counter(page for one in seen for page in one.pages)
+    assert max(listed.values()) > 1
 
 
 def test_a_company_without_its_owners_past_is_a_lie(floor: Floor, auditor: Auditor) -> None:
@@ -170,24 +173,24 @@ def test_a_delegates_budget_is_the_chains(floor: Floor, auditor: Auditor) -> Non
     assert failed == [(), (Check.BUDGETS,), (Check.OPENINGS,)]
 
 
-def test_a_round_replays_on_another_machine_from_two_files(floor: Floor, auditor: Auditor, tmp_path: Path) -> None:
+def test_a_round_replays_on_another_machine_from_files(floor: Floor, auditor: Auditor, tmp_path: Path) -> None:
     """Another process, other hash seeds, a node and the address book: no gateway, no Redis, no key."""
     floor.scheduler().step()
     (batch,) = floor.batches()
-    documents = fetch_documents(auditor.api, batch.round)
-    assert documents.plan
-    assert documents.snapshot
-    (tmp_path / "plan").write_bytes(documents.plan)
-    (tmp_path / "snapshot").write_bytes(documents.snapshot)
+    save_documents(auditor.fetch(batch.round), tmp_path)
     floor.book.write(tmp_path / "book.json")
 
     for seed in ("1", "2"):
-        words = [batch.round, "--plan", "plan", "--snapshot", "snapshot", "--json"]
+        words = [batch.round, "--plan", "plan.json", "--snapshot", "snapshot.json", "--json"]
         answer = json.loads(bourse_audit(floor, tmp_path, words, PYTHONHASHSEED=seed).stdout)
         verdicts = {row["check"]: row["verdict"] for row in answer["findings"]}
         assert answer["holds"] is True
         assert {verdicts[name] for name in ("plan", "snapshot", "replay", "openings", "offers", "accounts")} == {"ok"}
         assert verdicts["specs"] == verdicts["book"] == "not checked"
+    next((tmp_path / "pages").iterdir()).unlink()
+    answer = json.loads(bourse_audit(floor, tmp_path, words).stdout)
+    assert answer["failed"] == ["snapshot"]
+    assert "there is no page" in answer["findings"][1]["words"][0]
 
 
 def test_the_command_line_tells_what_does_not_hold(floor: Floor, auditor: Auditor, tmp_path: Path) -> None:
@@ -203,7 +206,9 @@ def test_the_command_line_tells_what_does_not_hold(floor: Floor, auditor: Audito
     assert "is kept back: 1 GPUs free at 1.00" in told.stdout
     answer = json.loads(document.stdout)
     assert (answer["holds"], answer["reason"], answer["failed"]) == (False, "AuditFailed", ["offers"])
-    assert sorted(file.name for file in (tmp_path / "kept").iterdir()) == ["plan.json", "snapshot.json"]
+    assert sorted(file.name for file in (tmp_path / "kept").iterdir()) == ["pages", "plan.json", "snapshot.json"]
+    listed = json.loads((tmp_path / "kept" / "snapshot.json").read_bytes())["pages"]
+    assert [file.name for file in (tmp_path / "kept" / "pages").iterdir()] == [page["sha256"] for page in listed]
     books = bourse_audit(floor, tmp_path, ["--json"])
     assert (books.returncode, json.loads(books.stdout)["isBalanced"]) == (0, True)
 
@@ -310,13 +315,14 @@ def test_altered_bytes_are_not_the_round(floor: Floor, auditor: Auditor) -> None
     """Whoever alters a document on its way is caught by its name; so is a snapshot of another round."""
     snapshot = snapshot_of(floor)
     plan, name = held(floor, snapshot)
+    reader = reader_of(auditor.api)
     other = altered(plan.canonical(), lambda document: document.update(opener=CLIENT.address))
     later = with_view(snapshot, heartbeats={})
 
-    assert Check.PLAN in auditor.audits(name, Documents(other, snapshot.canonical())).failed
-    assert Check.SNAPSHOT in auditor.audits(name, Documents(plan.canonical(), later.canonical())).failed
-    assert Check.SNAPSHOT in auditor.audits(name, Documents(plan.canonical(), b"{}")).failed
-    assert Check.PLAN in auditor.audits(name, Documents(b"\xff", snapshot.canonical())).failed
+    assert Check.PLAN in auditor.audits(name, Documents(other, snapshot.canonical(), reader)).failed
+    assert Check.SNAPSHOT in auditor.audits(name, Documents(plan.canonical(), later.canonical(), reader)).failed
+    assert Check.SNAPSHOT in auditor.audits(name, Documents(plan.canonical(), b"{}", reader)).failed
+    assert Check.PLAN in auditor.audits(name, Documents(b"\xff", snapshot.canonical(), reader)).failed
 
 
 def test_a_round_that_nobody_shows_does_not_hold(floor: Floor, auditor: Auditor) -> None:

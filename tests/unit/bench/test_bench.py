@@ -13,7 +13,7 @@ from marketplace.domain.fills import Fill
 from marketplace.domain.ids import OfferId
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.clear import clear
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench.baselines import BASELINES, Pairs, price_time
 from scripts.bench.bound import loose_bound, ratio, tight_bound
 from scripts.bench.checking import broken_rules, broken_rules_at_once

@@ -12,7 +12,7 @@ from marketplace.domain.fitting import Pair, mismatch
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.offers import Offer
 from marketplace.domain.spec import read_spec
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench.assembly import NOW
 from scripts.bench.columns import columns_of
 from scripts.bench.generators import Thin, Trace, Uniform, generator

@@ -23,7 +23,7 @@ from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Constraints, JobSpec, Machine, Resources
 from marketplace.domain.units import Seconds, TokenUnits, UnixTime
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 from tests.works import WORK
 
 DOLLAR = 1_000_000

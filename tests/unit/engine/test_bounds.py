@@ -22,9 +22,9 @@ from marketplace.domain.spec import Constraints
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, TokenUnits, UnixTime
 from scheduler.engine import bounds, count, groups, seats
 from scheduler.engine.clear import clear, hold_here
+from scheduler.engine.documents.plan import Plan
 from scheduler.engine.market import Ints, SeatMap
 from scheduler.engine.money import Remaining
-from scheduler.engine.plan import Plan
 from scripts.bench.floods import FLOODS
 from scripts.bench.generators import Thin, Uniform
 from tests.unit.engine.markets import BLOCK, DOLLAR, NOW, PEOPLE, SPEC, a_snapshot, an_offer, an_order

@@ -20,7 +20,7 @@ from marketplace.domain.policy import Policy
 from marketplace.domain.spec import Group, JobSpec
 from marketplace.domain.units import Bps, Seconds, TokenUnits, UnixTime
 from scheduler.engine.clear import clear
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 from tests.unit.engine.markets import BLOCK, DOLLAR, NOW, PEOPLE, a_snapshot, an_offer, an_order
 from tests.works import WORK
 

@@ -13,10 +13,10 @@ from marketplace.domain.fitting import Pair, reason_against, reason_against_orde
 from marketplace.domain.offers import Offer
 from marketplace.domain.units import GpuCount, PricePerGpuHour
 from scheduler.engine.columns import ColumnReader
+from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.explain import CODES, NEARNESS
 from scheduler.engine.facts import UNKNOWN, Facts
 from scheduler.engine.feasible import Demands, refused_at_once
-from scheduler.engine.snapshot import Snapshot
 from tests.unit.engine.markets import snapshots
 from tests.unit.engine.wild import wild_market, wild_markets
 

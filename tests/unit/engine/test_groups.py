@@ -14,7 +14,7 @@ from marketplace.domain.offers import Offer
 from marketplace.domain.spec import Constraints, Group, JobSpec
 from marketplace.domain.units import TokenUnits, UnixTime
 from scheduler.engine.clear import clear
-from scheduler.engine.plan import Plan
+from scheduler.engine.documents.plan import Plan
 from scheduler.service import batches_of
 from tests.unit.engine.markets import DOLLAR, FAR_MACHINE, NOW, PEOPLE, a_snapshot, an_offer, an_order
 from tests.unit.engine.wild import DELEGATES

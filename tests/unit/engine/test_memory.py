@@ -16,9 +16,9 @@ from marketplace.domain.ids import Bytes32, OfferId
 from marketplace.domain.policy import Policy
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import PricePerGpuHour, UnixTime
-from scheduler.engine.reading import read_snapshot
 from scheduler.memory import Memory
 from tests.unit.engine.markets import BLOCK, DOLLAR, NOW, OPENER, PEOPLE, a_record, a_snapshot, an_offer, an_order
+from tests.unit.engine.opened import read_back
 
 ORDER = an_order()
 FILL = Fill(ORDER.signed, OfferId(1), PricePerGpuHour(DOLLAR))
@@ -102,7 +102,7 @@ def test_only_reasons_about_the_pair_let_it_rest(reason: ObstacleReason | None, 
     snapshot = replace(a_snapshot([ORDER], [an_offer()]), view=view, declined=memory.declined, excused=memory.excused)
 
     assert bool(snapshot.declines_of(ORDER)) is rests
-    assert read_snapshot(snapshot.canonical()).excused == memory.excused
+    assert read_back(snapshot).excused == memory.excused
 
 
 def test_a_pair_is_excused_once() -> None:

@@ -16,8 +16,8 @@ from marketplace.domain.ids import Address
 from marketplace.domain.units import GpuCount, PricePerGpuHour, TokenUnits, UnixTime
 from scheduler.engine import clear as clearing
 from scheduler.engine.clear import MOST_PASSES, PASSES, clear
-from scheduler.engine.plan import Plan
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.plan import Plan
+from scheduler.engine.documents.snapshot import Snapshot
 from tests.unit.engine.markets import DOLLAR, NOW, PEOPLE, a_record, a_snapshot, an_offer, an_order
 from tests.unit.engine.wild import DELEGATES, group_of, refusals_of, wild_markets
 

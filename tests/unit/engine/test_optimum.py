@@ -14,7 +14,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from marketplace.domain.ids import Address
 from marketplace.domain.units import TokenUnits, UnixTime
 from scheduler.engine.clear import clear, highest_first
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench.bound import surplus_of
 from scripts.bench.columns import Columns, columns_of
 from scripts.bench.exact import by_mip

@@ -20,8 +20,8 @@ from marketplace.domain.pricing import bond_of, lock_of
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import UnixTime
 from scheduler.engine.clear import clear
-from scheduler.engine.plan import Plan
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.plan import Plan
+from scheduler.engine.documents.snapshot import Snapshot
 from tests.unit.engine.markets import NOW, TERMS, snapshots
 
 MANY = settings(max_examples=200, deadline=None)

@@ -17,9 +17,9 @@ from marketplace.domain.policy import Policy
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.units import PricePerGpuHour, Seconds
 from scheduler.engine.clear import clear
+from scheduler.engine.documents.plan import Plan
+from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.market import NEVER
-from scheduler.engine.plan import Plan
-from scheduler.engine.snapshot import Snapshot
 from scripts.bench.columns import Columns, columns_of
 from scripts.bench.duals import Nodes, nodes_of
 from scripts.bench.generators import Trace, Uniform

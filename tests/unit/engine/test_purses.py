@@ -18,9 +18,9 @@ from marketplace.domain.offers import Offer
 from marketplace.domain.pricing import bond_of, locked_rounded_up
 from marketplace.domain.units import BPS_WHOLE, PricePerGpuHour, TokenUnits
 from scheduler.engine.columns import CAP, HUGE_TIP, MOST, ColumnReader, Columns
+from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.market import Bools, Ints
 from scheduler.engine.money import Purses, Remaining
-from scheduler.engine.snapshot import Snapshot
 from tests.unit.engine.markets import OPENER, PEOPLE, TERMS, a_snapshot, an_offer, an_order
 
 WHO = (*PEOPLE[:3], OPENER)

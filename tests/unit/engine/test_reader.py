@@ -21,8 +21,8 @@ from marketplace.domain.units import GpuCount, PricePerGpuHour
 from scheduler.engine import columns, table
 from scheduler.engine.clear import clear, hold_here
 from scheduler.engine.columns import ColumnReader, Known
-from scheduler.engine.plan import Plan
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.plan import Plan
+from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.table import ColumnTable
 from scripts.bench.generators import Thin, Trace, Uniform
 from tests.unit.engine.changing import Changing

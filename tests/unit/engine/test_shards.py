@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from scheduler.engine import auction as auctions
 from scheduler.engine.clear import Auctioneer, clear, hold_here
+from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.market import NOWHERE, Ints, SeatMap, seat_anew
 from scheduler.engine.shards import bundles_of
-from scheduler.engine.snapshot import Snapshot
 from scripts.bench.generators import Thin, Uniform
 from tests.unit.engine.markets import snapshots
 

@@ -19,7 +19,7 @@ from marketplace.domain.pricing import bond_of, lock_of, worst_cost_of
 from marketplace.domain.reputation import Outcome, Reputation, Tally
 from marketplace.domain.spec import Constraints, Group, JobSpec, Machine, Resources
 from marketplace.domain.units import GpuCount, TokenUnits, UnixTime
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.snapshot import Snapshot
 from tests.unit.engine.markets import (
     BLOCK,
     MACHINES,

@@ -1,4 +1,4 @@
-"""Everything that one round may look at: frozen, and writable as canonical bytes for whoever replays the round."""
+"""Everything that one round may look at: frozen, and writable for whoever replays the round."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from marketplace.domain.market import MarketTerms
 from marketplace.domain.offers import Offer
 from marketplace.domain.policy import Policy
 from marketplace.domain.units import UnixTime
-from scheduler.engine.document import SnapshotWriter
+from scheduler.engine.documents.document import SnapshotWriter, WrittenSnapshot
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Snapshot:
     declined: Mapping[Bytes32, Mapping[Address, UnixTime]] = field(default_factory=dict)
     excused: Mapping[Bytes32, Mapping[Address, UnixTime]] = field(default_factory=dict)
     writer: SnapshotWriter = field(default_factory=SnapshotWriter, compare=False, repr=False)
-    """Who writes it down. One that has written most of these rows before saves the time to do it again."""
+    """Who writes it down. One that has written most of these rows before has them on pages already."""
 
     @property
     def now(self) -> BlockRef:
@@ -80,16 +80,21 @@ class Snapshot:
         return self.excused.get(record.id, {}).get(record.provider) == record.lease.opened_at
 
     def canonical(self) -> bytes:
-        """The snapshot's document (``document``): equal snapshots are equal bytes, whatever the order of their rows."""
-        return self._written
+        """The snapshot's document (``document``). Its rows are on ``pages``; on which, is the writer's choice, and part of the document."""
+        return self._written.document
+
+    @property
+    def pages(self) -> Mapping[Sha256, bytes]:
+        """The pages that the document lists, by name."""
+        return self._written.pages
 
     @cached_property
-    def _written(self) -> bytes:
+    def _written(self) -> WrittenSnapshot:
         return self.writer.written(self)
 
     @cached_property
     def sha256(self) -> Sha256:
-        return sha256_of(self._written)
+        return sha256_of(self._written.document)
 
 
 def is_declined(record: LeaseRecord) -> bool:

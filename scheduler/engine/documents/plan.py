@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import Explanation
-from marketplace.domain.canonical import canonical_json
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address, Bytes32, ClassNumber, OfferId, Sha256, bytes32_of, sha256_of
 from marketplace.domain.units import GpuCount, PricePerGpuHour
-from marketplace.domain.wire import block_to_wire
-from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.documents.forms import WORD, Form, encoded, listed, number, object_of, units
+from scheduler.engine.documents.records import BLOCK, CLASSES, COUNT, GPUS, OFFERS
+from scheduler.engine.documents.snapshot import Snapshot
 
 PLAN_VERSION = 2
 
@@ -82,7 +82,7 @@ class Plan:
 
     @cached_property
     def _written(self) -> bytes:
-        return canonical_json(_document(self))
+        return encoded(object_of(_parts(self)), "plan")
 
     @cached_property
     def sha256(self) -> Sha256:
@@ -94,19 +94,34 @@ class Plan:
         return bytes32_of(self.sha256)
 
 
-def _document(plan: Plan) -> dict[str, Any]:
+class PlanRow(NamedTuple):
+    """A placement as the plan's document has it."""
+
+    order: Bytes32
+    offer: OfferId
+    price: PricePerGpuHour
+
+
+PLACEMENT = Form(PlanRow, {"order": WORD, "offer": number(OFFERS), "price": units(80)})
+POOL_PRICE = Form(
+    PoolPrice,
+    {
+        "gpu_class": ("class", number(CLASSES)), "first_offer": number(OFFERS), "free": number(GPUS), "price": units(96),
+        "gpus": number(COUNT),
+    },
+)  # fmt: skip
+
+
+def _parts(plan: Plan) -> dict[str, str]:
+    """The document, part by part."""
+    placements = (PlanRow(fill.signed.id, fill.offer, fill.price) for fill in plan.fills)
     return {
-        "version": PLAN_VERSION,
-        "chainId": plan.chain_id,
-        "market": plan.market,
-        "opener": plan.opener,
-        "block": block_to_wire(plan.block),
-        "snapshot": plan.snapshot,
-        "placements": [
-            {"order": fill.signed.id, "offer": fill.offer, "price": str(fill.price)} for fill in plan.fills
-        ],
-        "prices": [
-            {"class": row.gpu_class, "firstOffer": row.first_offer, "free": row.free, "price": str(row.price), "gpus": row.gpus}
-            for row in plan.prices
-        ],
-    }  # fmt: skip
+        "version": str(PLAN_VERSION),
+        "chainId": str(plan.chain_id),
+        "market": f'"{plan.market}"',
+        "opener": f'"{plan.opener}"',
+        "block": BLOCK.written(plan.block),
+        "snapshot": f'"{plan.snapshot}"',
+        "placements": listed(map(PLACEMENT.text, placements)),
+        "prices": listed(map(POOL_PRICE.text, plan.prices)),
+    }

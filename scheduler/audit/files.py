@@ -1,0 +1,38 @@
+"""A round as files, for another machine: with them it needs a node, and no gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from marketplace.domain.errors import NotFound
+from marketplace.domain.ids import Sha256
+from scheduler.audit.replayed import Documents
+from scheduler.audit.round import snapshot_in
+from scheduler.engine.documents.reading import SnapshotReader
+
+PLAN_FILE, SNAPSHOT_FILE, PAGES_FOLDER = "plan.json", "snapshot.json", "pages"
+
+
+def documents_in(plan: Path, snapshot: Path) -> Documents:
+    """The documents of a round; the pages are in their folder beside the snapshot. Which are missing is found when it is read."""
+
+    def fetch(page: Sha256, limit_bytes: int) -> bytes:
+        try:
+            with (snapshot.parent / PAGES_FOLDER / page).open("rb") as file:
+                return file.read(limit_bytes + 1)
+        except FileNotFoundError:
+            raise NotFound("page", page) from None
+
+    return Documents(plan.read_bytes(), snapshot.read_bytes(), SnapshotReader(fetch))
+
+
+def save_documents(documents: Documents, folder: Path) -> None:
+    """Each as a file of its own. A page that is there from another round is there already."""
+    (folder / PAGES_FOLDER).mkdir(parents=True, exist_ok=True)
+    for name, content in ((PLAN_FILE, documents.plan), (SNAPSHOT_FILE, documents.snapshot)):
+        if content is not None:
+            (folder / name).write_bytes(content)
+    snapshot = snapshot_in(documents)
+    for page, content in snapshot.pages.items() if snapshot else ():
+        if not (folder / PAGES_FOLDER / page).exists():
+            (folder / PAGES_FOLDER / page).write_bytes(content)
