@@ -7,9 +7,6 @@
 3. *Sweeps* of 2 go on until nothing changes, then with moves made cheaper, so that longer chains are tried, or until the effort of that
    shard is used up.
 
-The later auctions of a round, around seats that are held, begin where the one before ended. A shard in which most seats are kept *goes on*: it
-tries short chains only, and asks all pools in its first sweep only.
-
 The surplus, the sum of gpus × (limit − ask), rises with every chain that stands, so the auction ends. Orders come sorted by priority and
 offers by rank, whatever the order of the snapshot's rows, and there is neither a float nor a clock: equal markets give equal seats on
 every machine. Shards share nothing, not even their effort: cleared together or apart, they end the same.
@@ -250,34 +247,28 @@ def _beats(orders: Any, offers: Any, order: int) -> int:
 
 
 @njit(cache=True)
-def improve(market: Any, notes: Any, goes_on: Bools) -> None:
-    """Sweep after sweep while it raises the surplus; then again at lower costs of a move, so that longer chains are tried.
-
-    ``goes_on``: of each shard. Such a one does not try longer chains, and keeps its quotes from sweep to sweep.
-    """
-    is_moving, asks_anew, chain = np.ones_like(goes_on), np.ones_like(goes_on), 0
+def improve(market: Any, notes: Any) -> None:
+    """Sweep after sweep while it raises the surplus; then again at lower costs of a move, so that longer chains are tried."""
+    chain = 0
     # The first sweep looks round again, then knowing what those can be quoted who would have to leave.
-    _look_round(market, notes, is_moving, asks_anew)
+    _look_round(market, notes, np.ones(len(notes.effort), np.bool_))
     for hop in HOPS:
         notes.hop[0] = hop
-        is_moving |= ~goes_on
-        is_moving &= notes.effort > 0
+        is_moving = notes.effort > 0
         for _ in range(SWEEPS):
             if not is_moving.any():
                 break
-            is_moving, chain = _sweep(market, notes, is_moving, asks_anew, chain)
-            asks_anew = ~goes_on
-        is_moving[:] = False
+            is_moving, chain = _sweep(market, notes, is_moving, chain)
 
 
 @njit(cache=True)
-def noted(market: Any, shards: int, effort: int) -> tuple[Notes, Ints]:
-    """Paper as it is before the first bid; and how many sit in each shard, without those who are held."""
+def noted(market: Any, shards: int, effort: int) -> Notes:
+    """Paper as it is before the first bid."""
     orders, offers = market.orders, market.offers
     pools, demands, sizes = len(market.members_from) - 1, len(market.accepts_from) - 1, len(market.sizes)
     beats = np.zeros(len(orders), np.int64)
     asks, shard = np.zeros((demands, sizes), np.bool_), np.full(pools, NOWHERE, np.int64)
-    is_told, seated, rows = np.zeros(demands, np.bool_), np.zeros(shards, np.int64), np.zeros(shards, np.int64)
+    is_told, rows = np.zeros(demands, np.bool_), np.zeros(shards, np.int64)
     for order in range(len(orders)):
         row = orders[order]
         if not is_told[row.demand]:
@@ -287,23 +278,22 @@ def noted(market: Any, shards: int, effort: int) -> tuple[Notes, Ints]:
         rows[row.shard] += 1
         if not row.is_held:
             asks[row.demand, row.size], beats[order] = True, _beats(orders, offers, order)
-            seated[row.shard] += row.offer != NOWHERE
     for pool in range(pools):
         if shard[pool] != NOWHERE:
             rows[shard[pool]] += market.members_from[pool + 1] - market.members_from[pool]
     return Notes(
         np.empty((pools, sizes), QUOTE), np.zeros(pools, np.bool_), np.full((demands, sizes), NEVER, np.int64), np.empty(len(orders) + 1, PAIR),
         np.empty(PAPER, PAIR), np.empty(PAPER, np.int64), np.minimum(effort, EFFORT_PER_ROW * rows), np.array([HOPS[0]]), shard, beats, asks,
-    ), seated  # fmt: skip
+    )  # fmt: skip
 
 
 @njit(cache=True)
-def _sweep(market: Any, notes: Any, is_moving: Bools, asks_anew: Bools, chain: int) -> tuple[Bools, int]:
+def _sweep(market: Any, notes: Any, is_moving: Bools, chain: int) -> tuple[Bools, int]:
     """Every order that was left out or was quoted a cheaper place bids once: which shards changed, and how many chains there have been.
 
     When one order's chain was undone, those of the same demand and size with lower limits need not try in this sweep.
     """
-    _look_round(market, notes, is_moving, asks_anew)
+    _look_round(market, notes, is_moving)
     has_changed, has_failed, elsewhere = (
         np.zeros_like(is_moving),
         np.zeros(notes.asks.size, np.bool_),
@@ -323,11 +313,11 @@ def _sweep(market: Any, notes: Any, is_moving: Bools, asks_anew: Bools, chain: i
 
 
 @njit(cache=True)
-def _look_round(market: Any, notes: Any, is_moving: Bools, asks_anew: Bools) -> None:
+def _look_round(market: Any, notes: Any, is_moving: Bools) -> None:
     """What each demand would be quoted now, where those would have to leave who were quoted something elsewhere the last time."""
     for pool in range(len(notes.shard)):
         shard = notes.shard[pool]
-        if shard != NOWHERE and is_moving[shard] and asks_anew[shard]:
+        if shard != NOWHERE and is_moving[shard]:
             _quote(market, notes, NO_CHAIN, pool, shard)
     found, paper = notes.elsewhere.copy(), np.empty(len(market.sizes), np.int64)
     for demand in range(len(found)):
@@ -349,10 +339,9 @@ def _look_round(market: Any, notes: Any, is_moving: Bools, asks_anew: Bools) -> 
 def auction(market: Any, shards: int) -> None:
     """Seat the orders: ``market.orders["offer"]`` says where each of them sits in the end, or NOWHERE. Nobody for whom there is room stands.
 
-    Where it says an offer at the beginning, the order begins there if it still can: an auction goes on from an earlier one.
+    Where it says an offer at the beginning, the order is held there.
     """
-    kept = begin(market, shards)
+    begin(market)
     seat_by_priority(market)
-    notes, seated = noted(market, shards, EFFORT)
-    improve(market, notes, 2 * kept > seated)
+    improve(market, noted(market, shards, EFFORT))
     seat_by_priority(market)

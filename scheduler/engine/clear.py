@@ -55,7 +55,7 @@ def hold_here(market: SeatMap, shards: int) -> Ints:
 
 def highest_first(market: SeatMap, shards: int) -> Ints:
     """No auction: the highest limits first, and nobody gives way."""
-    begin(market, shards)
+    begin(market)
     seat_by_priority(market)
     return np.asarray(market.orders["offer"])
 
@@ -78,11 +78,10 @@ class _Sitting:
         self._auction()
 
     def hold(self, held: Mapping[int, int]) -> None:
-        """Another auction, around these held seats. It goes on from the last one."""
-        is_held, rows = self._is_aside.copy(), list(held)
-        self.seated[self._is_aside] = NOWHERE
-        self.seated[rows], is_held[rows] = list(held.values()), True
-        seat_anew(self._market, self.seated, is_held, self._room)
+        """Another auction, around these held seats."""
+        is_held, rows, seats = self._is_aside.copy(), list(held), np.full_like(self.seated, NOWHERE)
+        seats[rows], is_held[rows] = list(held.values()), True
+        seat_anew(self._market, seats, is_held, self._room)
         self._auction()
 
     def _auction(self) -> None:

@@ -81,7 +81,7 @@ def leave(orders: Any, offers: Any, order: int) -> None:
 
 @njit(cache=True)
 def seat_anew(market: Any, seats: Ints, is_held: Bools, room: Ints) -> None:
-    """Before another auction: everybody where ``seats`` says, by row, and all room as it was."""
+    """Before another auction: who is held where ``seats`` says, by row, nobody else anywhere, and all room as it was."""
     for order in market.orders:
         order.offer, order.is_held, order.chain = seats[order.row], is_held[order.row], NOWHERE
     for offer in range(len(market.offers)):
@@ -111,33 +111,11 @@ def gpus_on(places: Ints, gpus: Ints, count: int) -> Ints:
 
 
 @njit(cache=True)
-def begin(market: Any, shards: int) -> Ints:
-    """Seat those who are held, then those who sat somewhere where they may still sit; how many of each shard."""
-    orders, offers, kept = market.orders, market.offers, np.zeros(shards, np.int64)
-    sat, count = np.empty(len(orders), np.int32), 0
-    for order in range(len(orders)):
-        if orders[order].offer != NOWHERE:
-            if orders[order].is_held:
-                sit(orders, offers, order, orders[order].offer)
-            else:
-                sat[count] = order
-                count += 1
-    for order in sat[:count]:
-        row, seat = orders[order], orders[order].offer
-        row.offer = NOWHERE
-        fits = offers[seat].room >= row.gpus and offers[seat].ask <= row.limit
-        if fits and _accepts(market, row.demand, offers[seat].pool):
-            sit(orders, offers, order, seat)
-            kept[row.shard] += 1
-    return kept
-
-
-@njit(cache=True)
-def _accepts(market: Any, demand: int, pool: int) -> bool:
-    at, end = market.accepts_from[demand], market.accepts_from[demand + 1]
-    while at < end and market.accepts[at] != pool:
-        at += 1
-    return bool(at < end)
+def begin(market: Any) -> None:
+    """Seat those who are held."""
+    for order in range(len(market.orders)):
+        if market.orders[order].offer != NOWHERE:
+            sit(market.orders, market.offers, order, market.orders[order].offer)
 
 
 @njit(cache=True)

@@ -186,7 +186,7 @@ def test_a_small_shard_has_an_effort_of_its_size() -> None:
     told: list[tuple[SeatMap, Ints]] = []
 
     def hold(market: SeatMap, shards: int) -> Ints:
-        notes, _ = auctions.noted(market, shards, MOST)
+        notes = auctions.noted(market, shards, MOST)
         told.append((market, notes.effort))
         return hold_here(market, shards)
 
@@ -214,7 +214,7 @@ def test_a_quote_for_many_sizes_takes_more_effort(sizes: int, factor: int) -> No
     told: list[int] = []
 
     def hold(market: SeatMap, shards: int) -> Ints:
-        notes, _ = auctions.noted(market, shards, 10**6)
+        notes = auctions.noted(market, shards, 10**6)
         before = int(notes.effort[0])
         auctions._quote(market, notes, auctions.NO_CHAIN, 0, 0)
         told.append(before - int(notes.effort[0]))
@@ -231,10 +231,10 @@ def test_an_auction_under_a_flood_ends_soon_after_its_effort_is_used_up(flood: s
     over: list[tuple[int, int]] = []
 
     def hold(market: SeatMap, shards: int) -> Ints:
-        auctions.begin(market, shards)
+        auctions.begin(market)
         auctions.seat_by_priority(market)
-        notes, seated = auctions.noted(market, shards, 1_000)
-        auctions.improve(market, notes, seated < 0)
+        notes = auctions.noted(market, shards, 1_000)
+        auctions.improve(market, notes)
         factor = 1 + len(market.sizes) // 16
         once = factor * (2 * len(market.orders) + len(market.members)) + len(market.accepts)
         over.append((int(notes.effort.min()), once))

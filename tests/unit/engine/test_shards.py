@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from scheduler.engine import auction as auctions
 from scheduler.engine.clear import Auctioneer, clear, hold_here
-from scheduler.engine.market import NOWHERE, Ints, SeatMap, seat_anew
+from scheduler.engine.market import Ints, SeatMap
 from scheduler.engine.shards import bundles_of
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench.generators import Thin, Uniform
@@ -63,31 +62,6 @@ def test_any_bundling_of_shards_gives_the_plan_of_all_at_once(
 def test_troubled_little_markets_split_as_exactly(snapshot: Snapshot) -> None:
     """With groups, elders, empty purses and every other trouble, clearing shard by shard gives the same plan."""
     assert clear(snapshot).canonical() == clear(snapshot, Apart(100)).canonical()
-
-
-def test_an_auction_goes_on_in_shards_that_keep_most_of_their_seats(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All seats are kept in every other shard, and two of five in the rest: these are cleared as thoroughly as from nothing."""
-    snapshot, held, told = THIN.snapshot(2), Apart(1), list[list[bool]]()
-    clear(snapshot, held)
-    market = held.markets[-1]
-    sits = [
-        np.flatnonzero((market.orders["shard"] == n) & (market.orders["offer"] != NOWHERE))
-        for n in range(_shards(market))
-    ]
-    kept = np.concatenate([rows[: len(rows) * 2 // 5] if n % 2 else rows for n, rows in enumerate(sits)])
-    seats = np.full(len(snapshot.view.orders), NOWHERE, np.int64)
-    seats[market.orders["row"][kept]] = market.orders["offer"][kept]
-    free = np.array([offer.free for offer in sorted(snapshot.view.offers, key=attrgetter("id"))], np.int64)
-    seat_anew(market, seats, np.zeros(len(seats), np.bool_), free)
-    monkeypatch.setattr(auctions, "improve", lambda market, notes, goes_on: told.append(goes_on.tolist()))
-    _hold_in_python(market, len(sits))
-
-    assert len(sits) > 9
-    assert told == [[bool(len(rows)) and n % 2 == 0 for n, rows in enumerate(sits)]]
-
-
-def _shards(market: SeatMap) -> int:
-    return int(market.orders["shard"].max()) + 1
 
 
 def test_a_shard_that_uses_up_its_effort_takes_none_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
