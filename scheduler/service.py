@@ -32,12 +32,13 @@ from marketplace.domain.wake import NextWake
 from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
-from scheduler.engine.clear import Auctioneer, clear, hold_here
-from scheduler.engine.columns import ColumnReader
+from scheduler.engine.auction.bidding import Auctioneer, hold_here
+from scheduler.engine.clear import clear
 from scheduler.engine.document import SnapshotWriter
 from scheduler.engine.gains import sums_of
 from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.tables.columns import ColumnReader
 from scheduler.keeper import Keeper
 from scheduler.memory import Memory, Word
 

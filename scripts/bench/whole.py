@@ -24,10 +24,11 @@ from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.board_projection import Step
 from marketplace.store.redis_server import start_redis
-from scheduler.engine.clear import clear, hold_here
-from scheduler.engine.columns import ColumnReader
+from scheduler.engine.auction.bidding import hold_here
+from scheduler.engine.clear import clear
 from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
+from scheduler.engine.tables.columns import ColumnReader
 from scripts.bench import whole_rounds as w
 from scripts.bench.generators import Uniform
 from scripts.bench.sizes import size_of

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from marketplace.domain.errors import ClusterUnavailable
+from scheduler.engine.arrays import Ints
+from scheduler.engine.auction.state import Auction
 from scheduler.engine.clear import clear
-from scheduler.engine.market import Ints, SeatMap
 from scripts.bench.generators import Thin, Uniform
 
 pytest.importorskip("ray", reason="pip install 'compute-bourse[ray]'")
@@ -70,7 +71,7 @@ class Saboteur(RayAuctioneer):
         cluster.wait_for_nodes()
         super().__init__(cluster.address)
 
-    def _gathered(self, market: SeatMap, bundles: list[Ints], sent: list[Any]) -> Ints:
+    def _gathered(self, auction: Auction, bundles: list[Ints], sent: list[Any]) -> Ints:
         if self.node:
             if self.are_held:
                 ray.wait(sent, num_returns=len(sent), fetch_local=False)
@@ -78,7 +79,7 @@ class Saboteur(RayAuctioneer):
                 assert [self.node.node_id] in places
             self.cluster.remove_node(self.node, allow_graceful=False)
             self.node = None
-        return super()._gathered(market, bundles, sent)
+        return super()._gathered(auction, bundles, sent)
 
 
 @pytest.mark.parametrize("are_held", [False, True], ids=["bundles on their way", "seats not home"])

@@ -7,15 +7,18 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from scheduler.engine import columns, table
-from scheduler.engine.columns import distinct, numbered, ranked, sizes_of, tick_bits_of, ticks
-from scheduler.engine.market import Ints
-from scheduler.engine.table import ColumnTable, Kept, as_met
+from scheduler.engine import arrays
+from scheduler.engine.arrays import Ints, as_met, distinct, numbered, ranked, sizes_of
+from scheduler.engine.tables import kept as rereading
+from scheduler.engine.tables import ticks as tick
+from scheduler.engine.tables.kept import Kept
+from scheduler.engine.tables.table import ColumnTable
+from scheduler.engine.tables.ticks import tick_bits_of, ticks
 from tests.unit.engine.markets import a_snapshot, an_offer
 
 Drawn = Callable[[np.random.Generator, int], Ints]
 COUNTS = (0, 1, 2, 3, 50, 1_000)
-LIMIT = columns._TABLE
+LIMIT = arrays._TABLE
 DRAWN: dict[str, Drawn] = {
     "few": lambda rng, n: rng.integers(0, 4, n),
     "all alike": lambda _, n: np.full(n, 7),
@@ -52,7 +55,7 @@ def test_ranks_are_those_of_numpy(draw: Drawn, count: int) -> None:
 def test_ranks_are_right_where_counting_gives_way_to_sorting(count: int, low: int, beyond: int) -> None:
     """At the width from which values are too sparse to count."""
     values = low + np.arange(count, dtype=np.int64)
-    values[-1:] += columns._SPARSE * count + columns._SMALL_TABLE - max(0, count - 1) + beyond
+    values[-1:] += arrays._SPARSE * count + arrays._SMALL_TABLE - max(0, count - 1) + beyond
     values = np.random.default_rng(1).permutation(values)
     expected, ranks = np.unique(values, return_inverse=True)
     different, at = ranked(values)
@@ -122,11 +125,11 @@ def test_the_tick_is_chosen_by_the_median_ask(count: int) -> None:
         bits = middle.bit_length()
 
         found = tick_bits_of(a_snapshot([], offers).view)
-        assert found == (0 if bits <= columns.FINEST else bits - columns.TICKS_OF_MEDIAN)
+        assert found == (0 if bits <= tick.FINEST else bits - tick.TICKS_OF_MEDIAN)
 
 
 @pytest.mark.parametrize("bits", [0, 1, 40])
-@pytest.mark.parametrize("most", [columns.CAP, columns.MOST])
+@pytest.mark.parametrize("most", [tick.CAP, tick.MOST_MONEY])
 def test_ticks_are_rounded_down_and_bounded(bits: int, most: int) -> None:
     """The same whether the amounts fit a column or not."""
     amounts = [0, 1, 2, 2**30 - 1, 2**30, 2**40, 2**41 - 1, 2**61, 2**63 - 1, -1, -(2**40)]
@@ -142,7 +145,7 @@ def test_ticks_are_rounded_down_and_bounded(bits: int, most: int) -> None:
 @pytest.mark.parametrize("seed", range(25))
 def test_kept_rows_are_what_sorting_all_of_them_gives(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """From none to many and back: old and new ones in runs, one by one, all old, all new, at either end; of every type a column has."""
-    monkeypatch.setattr(table, "SPARE", 30)
+    monkeypatch.setattr(rereading, "SPARE", 30)
     rng = np.random.default_rng(seed)
     kept = Kept(_read, lambda row: row.name)
     rows = list[_Named]()
@@ -157,8 +160,8 @@ def test_kept_rows_are_what_sorting_all_of_them_gives(seed: int, monkeypatch: py
         assert len(book) == read.rows == len(rows)
         assert read["name"].tolist() == sorted(row.name for row in rows)
         assert read["is_even"].dtype == np.bool_
-        assert read["tie"].dtype == np.uint64
-        assert list(zip(read["name"].tolist(), read["tie"].tolist(), read["is_even"].tolist(), strict=True)) == [
+        assert read["id_prefix"].dtype == np.uint64
+        assert list(zip(read["name"].tolist(), read["id_prefix"].tolist(), read["is_even"].tolist(), strict=True)) == [
             (row.name, row.name + 2**63, row.name % 2 == 0) for row in book
         ]
         assert sorted(map(id, book)) == sorted(map(id, rows)) == sorted(read["identity"].tolist())
@@ -174,5 +177,5 @@ class _Named:
 def _read(rows: list[_Named]) -> ColumnTable:
     names = np.array([row.name for row in rows], np.int64)
     return ColumnTable(
-        {"name": names, "tie": names.astype(np.uint64) + np.uint64(2**63), "is_even": names % 2 == 0}, len(rows)
+        {"name": names, "id_prefix": names.astype(np.uint64) + np.uint64(2**63), "is_even": names % 2 == 0}, len(rows)
     )

@@ -17,8 +17,8 @@ from marketplace.domain.offers import Offer
 from marketplace.domain.units import GpuCount, text_from_units
 from scheduler.engine.clear import clear
 from scheduler.engine.explain import NEARNESS
-from scheduler.engine.feasible import reason_against_order
-from scheduler.engine.money import Remaining
+from scheduler.engine.funds.balances import Remaining
+from scheduler.engine.matching.checks import reason_against_order
 from scheduler.engine.plan import Plan
 from scheduler.engine.snapshot import Snapshot
 from tests.unit.engine.wild import group_of, wild_market, wild_markets

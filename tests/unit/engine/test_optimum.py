@@ -13,7 +13,8 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from marketplace.domain.ids import Address
 from marketplace.domain.units import TokenUnits, UnixTime
-from scheduler.engine.clear import clear, highest_first
+from scheduler.engine.auction.bidding import highest_first
+from scheduler.engine.clear import clear
 from scheduler.engine.snapshot import Snapshot
 from scripts.bench.bound import surplus_of
 from scripts.bench.columns import Columns, columns_of

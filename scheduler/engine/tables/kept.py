@@ -1,92 +1,20 @@
-"""Tables of columns, and how they are kept from round to round."""
+"""Rows that stayed from round to round are not read again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import compress, repeat
-from operator import itemgetter
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic
 
 import numpy as np
 from numba import njit
 
 from marketplace.domain import editions
-from scheduler.engine.market import NOWHERE, Bools, Ints
-
-Row = TypeVar("Row")
+from scheduler.engine.arrays import NOWHERE, Bools, Ints
+from scheduler.engine.tables.table import ColumnTable, Numbering, Row, RowValues
 
 SPARE = 10_000
 """So much more than twice of what there is may be remembered."""
-
-
-class ColumnTable(dict[str, Any]):
-    """Columns of equal length, by name."""
-
-    def __init__(self, columns: Mapping[str, Any], rows: int) -> None:
-        super().__init__(columns)
-        self.rows = rows
-
-    def at(self, rows: Any) -> ColumnTable:
-        """These rows, in this order."""
-        return ColumnTable({name: column[rows] for name, column in self.items()}, len(rows))
-
-    def only(self, *names: str) -> ColumnTable:
-        """These columns."""
-        return ColumnTable({name: self[name] for name in names}, self.rows)
-
-    def above(self, other: ColumnTable) -> ColumnTable:
-        """The rows of this table, then those of the other."""
-        if not self.rows or not other.rows:
-            return self if self.rows else other
-        return ColumnTable(
-            {name: np.concatenate((column, other[name])) for name, column in self.items()}, self.rows + other.rows
-        )
-
-
-class Names:
-    """Numbers for things that are compared for equality only."""
-
-    def __init__(self, *first: object) -> None:
-        self.of: dict[Any, int] = {}
-        self.all: list[Any] = []
-        self.numbers(first)
-
-    def numbers(self, values: Iterable[Any]) -> Ints:
-        found, of = [], self.of
-        for value in values:
-            number = of.get(value)
-            if number is None:
-                number = of[value] = len(self.all)
-                self.all.append(value)
-            found.append(number)
-        return np.array(found, np.int64)
-
-
-class RowValues(Sequence[Row]):
-    """Values by row. Those of former rounds lie between them, and are never moved: an earlier book stays what it was."""
-
-    def __init__(self, values: list[Row], places: Ints) -> None:
-        self._values, self._places = values, places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, row: int) -> Row: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> list[Row]: ...
-
-    def __getitem__(self, row: int | slice) -> Row | list[Row]:
-        return self.at(np.arange(len(self))[row]) if isinstance(row, slice) else self._values[self._places[row]]
-
-    def __iter__(self) -> Iterator[Row]:
-        return iter(self.at(np.arange(len(self))))
-
-    def at(self, rows: Ints) -> list[Row]:
-        """The values of these rows."""
-        places = self._places[rows].tolist()
-        return list(itemgetter(*places)(self._values)) if len(places) > 1 else [self._values[place] for place in places]
 
 
 class Kept(Generic[Row]):
@@ -193,31 +121,6 @@ def _hash(identity: int) -> int:
     return (identity >> 4) * 40_503 >> 8
 
 
-@njit(cache=True)
-def as_met(codes: Ints) -> tuple[Ints, Ints]:
-    """Equal codes, equal numbers from 0, in the order in which they are met: the first row of each number, and the number of each row."""
-    size = 2
-    while size < 2 * len(codes):
-        size *= 2
-    rows, first, number, count = (
-        np.full(size, NOWHERE, np.int64),
-        np.empty(len(codes), np.int64),
-        np.empty(len(codes), np.int64),
-        0,
-    )
-    for row in range(len(codes)):
-        code = codes[row]
-        at = (((code ^ (code >> 20) ^ (code >> 40)) & 0xFFFFF) * 40_503 >> 4) & (size - 1)
-        while rows[at] != NOWHERE and codes[rows[at]] != code:
-            at = (at + 1) & (size - 1)
-        if rows[at] == NOWHERE:
-            rows[at], number[row], first[count] = row, count, row
-            count += 1
-        else:
-            number[row] = number[rows[at]]
-    return first[:count].copy(), number
-
-
 class OfAccounts:
     """Reads what accounts have in a table, by their numbers: as far as it can have changed, if the table is an edition."""
 
@@ -226,7 +129,7 @@ class OfAccounts:
         self._known = 0
         """How many accounts had a number the last time."""
 
-    def news(self, table: Mapping[Any, Any], names: Names) -> tuple[bool, Ints, list[Any]]:
+    def news(self, table: Mapping[Any, Any], names: Numbering) -> tuple[bool, Ints, list[Any]]:
         """Whether all is read anew, and who is not told then has nothing; the accounts that are read; and what each has, None for nothing."""
         known, count = self._known, len(names.all)
         touched = table.touched_since(self._mark) if known and isinstance(table, editions.Table) else None
