@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,13 @@ def sizes_of(gpus: Ints, most: int) -> tuple[Ints, Ints]:
         is_there[most + 1] = is_there[most + 1 :].any()
         is_there[most + 2 :] = False
     return np.flatnonzero(is_there), np.cumsum(is_there) - 1
+
+
+def equal_runs(column: Any, values: Iterable[int]) -> list[range]:
+    """Of each value: where it stands in this sorted column."""
+    numbers = np.array(list(values), column.dtype)
+    starts, ends = (np.searchsorted(column, numbers, side).tolist() for side in ("left", "right"))
+    return list(map(range, starts, ends))
 
 
 @njit(cache=True)

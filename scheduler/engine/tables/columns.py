@@ -23,9 +23,9 @@ from marketplace.domain.ids import ZERO_ADDRESS, Bytes32
 from marketplace.domain.offers import Offer
 from marketplace.domain.orders import Order
 from marketplace.domain.spec import JobSpec
-from scheduler.engine.arrays import Ints, distinct, grown
+from scheduler.engine.arrays import Ints, distinct, equal_runs, grown
 from scheduler.engine.tables.evidence import EvidenceColumns
-from scheduler.engine.tables.kept import SPARE, Kept, OfAccounts
+from scheduler.engine.tables.kept import SPARE, Kept, KeptAccounts
 from scheduler.engine.tables.table import ColumnTable, Numbering, RowValues
 from scheduler.engine.tables.ticks import MOST_MONEY, tick_bits_of, ticks
 
@@ -65,12 +65,8 @@ class Columns:
     def rows_of(self, ids: Iterable[Bytes32]) -> list[int]:
         """The rows of those of these orders that are on the book."""
         wanted = list(ids)
-        prefixes = np.fromiter((id_prefix_of(order) for order in wanted), np.uint64, len(wanted))
-        starts, ends = (
-            np.searchsorted(self.orders["id_prefix"], prefixes, side).tolist() for side in ("left", "right")
-        )
-        near = zip(wanted, starts, ends, strict=True)
-        return [row for order, start, end in near for row in range(start, end) if self.book[row].id == order]
+        near = equal_runs(self.orders["id_prefix"], map(id_prefix_of, wanted))
+        return [row for order, rows in zip(wanted, near, strict=True) for row in rows if self.book[row].id == order]
 
 
 class ColumnReader:
@@ -84,10 +80,10 @@ class ColumnReader:
         """Forget everything."""
         self.known = Known()
         self._kinds, self._kind_numbers = ColumnTable({}, 0), Numbering()
-        self._orders = Kept(self._read_orders, lambda order: order.signed.id)
-        self._offers = Kept(self._read_offers, attrgetter("id"))
-        self._of_balances, self._balances = OfAccounts(), _NOTHING
-        self._of_evidence, self._evidence = OfAccounts(), EvidenceColumns()
+        self._orders = Kept(self._read_orders, attrgetter("signed.id"), id_prefix_of)
+        self._offers = Kept(self._read_offers, attrgetter("id"), int)
+        self._of_balances, self._balances = KeptAccounts(), _NOTHING
+        self._of_evidence, self._evidence = KeptAccounts(), EvidenceColumns()
 
     def columns(self, view: BookView) -> Columns:
         """The columns of these rows, whatever their order."""
