@@ -1,7 +1,7 @@
 """`python -m scripts.bench.regret`: what a misreport is worth by each way to price a fill, and how near prices are to the duals.
 
 On generated markets one agent after another misreports, all others being truthful, and the engine clears again: a provider asks more than its
-cost for all of its offers, a client bids less than its value in all of its orders. Who sits where depends on reports and not on the price
+cost for all of its offers, a client bids less than its value in all of its orders. Who is placed where depends on reports and not on the price
 rule, so one clearing serves all rules. An agent's regret is the best that it could have gained, knowing all other reports.
 
 Two measures tell how much of that is luck. *Noise*: what truthful agents would gain by the luckiest of as many draws of the lots that break ties.

@@ -174,9 +174,9 @@ def lowest_of(
             for size in range(len(sizes)):
                 if room[offer] >= sizes[size] and cost[offer] < of_pool[pool, size]:
                     of_pool[pool, size] = cost[offer]
-    found, paper = np.full((len(accepts_from) - 1, len(sizes)), NEVER, np.int64), np.empty(len(sizes), np.int64)
+    found, sizes_asked = np.full((len(accepts_from) - 1, len(sizes)), NEVER, np.int64), np.empty(len(sizes), np.int64)
     for demand in range(len(found)):
-        wanted = paper[: sizes_in(asked, demand, paper)]
+        wanted = sizes_asked[: sizes_in(asked, demand, sizes_asked)]
         for pool in accepts[accepts_from[demand] : accepts_from[demand + 1]]:
             for size in wanted:
                 found[demand, size] = min(found[demand, size], of_pool[pool, size])

@@ -235,7 +235,7 @@ def test_a_quote_for_many_sizes_takes_more_effort(sizes: int, factor: int) -> No
 
 @pytest.mark.parametrize("flood", FLOODS)
 def test_an_auction_under_a_flood_ends_soon_after_its_effort_is_used_up(flood: str) -> None:
-    """What is over is at most one chain, and one look round for each cost of a move."""
+    """What is over is at most one path, and one look at all entry costs for each cost of a move."""
     over: list[tuple[int, int]] = []
 
     def hold(auction: Auction, shards: int) -> Ints:
@@ -319,7 +319,7 @@ def _surplus(plan: Plan) -> int:
 
 
 def test_who_prefers_a_region_is_moved_in_time_or_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has a seat in any case."""
+    """It is placed in any case."""
     far = an_offer(2, spec=FAR, price=DOLLAR + DOLLAR // 100)
     snapshot = a_snapshot([an_order(spec=RATHER_FAR)], [an_offer(1), far])
     placed = []
@@ -334,7 +334,7 @@ def test_who_prefers_a_region_is_moved_in_time_or_stays(monkeypatch: pytest.Monk
 
 
 def test_prices_that_are_not_passed_on_to_the_end_still_lose_nobody_money(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A chain of nodes along which a price passes on one node a pass, with no time for that."""
+    """A row of tiers along which a price passes on one tier a pass, with no time for that."""
     snapshot = FLOODS["chain"](40, 40)
     whole = clear(snapshot)
     monkeypatch.setattr(prices, "MOST_LOOKS", 1)
@@ -352,11 +352,11 @@ def test_prices_that_are_not_passed_on_to_the_end_still_lose_nobody_money(monkey
 # Groups ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("effort", "seated"), [(0, 0), (1, 2), (10**6, 3)])
+@pytest.mark.parametrize(("effort", "count"), [(0, 0), (1, 2), (10**6, 3)])
 def test_groups_for_which_there_is_no_time_wait_and_are_told_so(
-    monkeypatch: pytest.MonkeyPatch, effort: int, seated: int
+    monkeypatch: pytest.MonkeyPatch, effort: int, count: int
 ) -> None:
-    """Those who offer most are looked at first, one before the auction and one after it if there is time for one. Who comes alone is seated."""
+    """Those who offer most are looked at first, one before the auction and one after it if there is time for one. Who comes alone is placed."""
     monkeypatch.setattr(groups, "EFFORT", effort)
     linked = [a_group(name=name, max_price=price * DOLLAR) for name, price in (("aa", 2), ("bb", 4), ("cc", 3))]
     alone = an_order("alone")
@@ -364,11 +364,11 @@ def test_groups_for_which_there_is_no_time_wait_and_are_told_so(
 
     by_turn = [linked[1], linked[2], linked[0]]
     placed = {fill.signed.id for fill in plan.fills}
-    assert placed == {order.id for order in [*_all(by_turn[:seated]), alone]}
-    assert _told(plan, _all(by_turn[seated:])) == [{R.ROUND_FULL: 1}] * (6 - 2 * seated)
+    assert placed == {order.id for order in [*_all(by_turn[:count]), alone]}
+    assert _told(plan, _all(by_turn[count:])) == [{R.ROUND_FULL: 1}] * (6 - 2 * count)
 
 
-def test_a_flood_of_groups_that_nearly_fit_leaves_the_others_their_seats() -> None:
+def test_a_flood_of_groups_that_nearly_fit_leaves_the_others_their_places() -> None:
     """A provider with one large machine cannot take two large nodes, however many small ones it has."""
     snapshot = FLOODS["groups"](1_000, 40)
     grouped = {order.id for order in snapshot.view.orders if order.spec.group}

@@ -36,7 +36,7 @@ MARKETS: dict[str, dict[str, Any]] = {
 
 
 def _young(snapshot: Snapshot) -> Snapshot:
-    """The market without anybody who has waited too long: elders are seated for another reason than surplus."""
+    """The market without anybody who has waited too long: overdue orders are placed for another reason than surplus."""
     orders = tuple(replace(order, accepted_at=UnixTime(snapshot.now.timestamp - 1)) for order in snapshot.view.orders)
     return replace(snapshot, view=replace(snapshot.view, orders=orders))
 

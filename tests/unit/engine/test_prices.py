@@ -26,7 +26,7 @@ from scripts.bench.generators import Trace, Uniform
 from tests.unit.engine.markets import DOLLAR, FAR_MACHINE, a_snapshot, an_offer, an_order, snapshots
 
 PATIENT = Policy(patience_seconds=Seconds(10**9))
-"""No elders: they pay the prices that the others make."""
+"""No overdue orders: they pay the prices that the others make."""
 SMALL: dict[str, Uniform] = {
     "even": Uniform(orders=90, offers=60, models=3, regions=2),
     "scarce": Uniform(orders=150, offers=25, models=3, regions=2),
@@ -151,14 +151,14 @@ def test_nobody_would_rather_be_elsewhere(kind: str, seed: int) -> None:
 
 @every_market
 def test_offering_more_in_vain_never_lowers_a_price(kind: str, seed: int) -> None:
-    """An order that is left out all the same, while the others sit as they sat, can only have made GPUs dearer."""
+    """An order that is left out all the same, while the others are placed as they were, can only have made GPUs dearer."""
     market = cleared(kind, seed)
-    seats = {(fill.signed.id, fill.offer) for fill in market.plan.fills}
-    placed = {order for order, _ in seats}
+    placed_on = {(fill.signed.id, fill.offer) for fill in market.plan.fills}
+    placed = {order for order, _ in placed_on}
     left_out = [n for n, order in enumerate(market.snapshot.view.orders) if order.id not in placed][:12]
     for n in left_out:
         later = clear(_with_limit(market.snapshot, n, 11, 10))
-        if {(fill.signed.id, fill.offer) for fill in later.fills} == seats:
+        if {(fill.signed.id, fill.offer) for fill in later.fills} == placed_on:
             before = {(row.gpu_class, row.first_offer): row.price for row in market.plan.prices}
             assert all(row.price >= before[row.gpu_class, row.first_offer] for row in later.prices)
 

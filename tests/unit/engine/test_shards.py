@@ -62,7 +62,7 @@ def test_any_bundling_of_shards_gives_the_plan_of_all_at_once(
 @settings(max_examples=200, deadline=None)
 @given(snapshots())
 def test_troubled_little_markets_split_as_exactly(snapshot: Snapshot) -> None:
-    """With groups, elders, empty balances and every other trouble, clearing shard by shard gives the same plan."""
+    """With groups, overdue orders, empty balances and every other trouble, clearing shard by shard gives the same plan."""
     assert clear(snapshot).canonical() == clear(snapshot, Apart(100)).canonical()
 
 
