@@ -71,7 +71,7 @@ from marketplace.watchdog import Pulse
 from marketplace.wiring import open_address_book, open_chain_market, open_key, open_rig, open_sender
 from marketplace.workers import serve_by_workers
 from scheduler.cluster import ClusterOrHere
-from scheduler.engine.clear import Auctioneer, hold_here
+from scheduler.engine.auction.bidding import Auctioneer, hold_here
 from scheduler.service import SchedulerService
 
 RUNTIME_FOLDER = Path(__file__).resolve().parents[1] / ".runtime"

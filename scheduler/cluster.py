@@ -17,8 +17,9 @@ from time import monotonic
 import structlog
 
 from marketplace.domain.errors import ClusterUnavailable
-from scheduler.engine.clear import hold_here
-from scheduler.engine.market import Ints, SeatMap
+from scheduler.engine.arrays import Ints
+from scheduler.engine.auction.bidding import hold_here
+from scheduler.engine.auction.state import Auction
 
 PATIENCE_SECONDS = 5.0
 """How long an auction may take on the cluster; or as long as one took here, where that was longer."""
@@ -49,19 +50,19 @@ class ClusterOrHere:
     def is_joined(self) -> bool:
         return self._joined is not None
 
-    def __call__(self, market: SeatMap, shards: int) -> Ints:
+    def __call__(self, auction: Auction, shards: int) -> Ints:
         driver = self._joined
         if driver is not None:
-            seats = driver.hold(market, shards, max(self._patience_seconds, self._here_seconds))
-            if seats is not None:
+            offers = driver.hold(auction, shards, max(self._patience_seconds, self._here_seconds))
+            if offers is not None:
                 self.held_there += 1
-                return seats
+                return offers
             self._lose(driver)
         began = monotonic()
-        seats = hold_here(market, shards)
+        offers = hold_here(auction, shards)
         self._here_seconds = max(self._here_seconds, monotonic() - began)
         self.held_here += 1
-        return seats
+        return offers
 
     def close(self) -> None:
         """Leave the cluster. It goes on without us."""
@@ -120,13 +121,13 @@ class _Driver:
         self.failure = said or self.failure
         return said is None
 
-    def hold(self, market: SeatMap, shards: int, seconds: float) -> Ints | None:
-        """The seats; None where they do not come in time: then the driver is of no more use.
+    def hold(self, auction: Auction, shards: int, seconds: float) -> Ints | None:
+        """The offer of each order; None where they do not come in time: then the driver is of no more use.
 
         A thread talks to it: what a hanging process does not read cannot be sent either, and ends when the process is killed.
         """
         answers: list[Ints | str] = []
-        talking = threading.Thread(target=self._talk, args=(market, shards, answers), daemon=True)
+        talking = threading.Thread(target=self._talk, args=(auction, shards, answers), daemon=True)
         talking.start()
         talking.join(seconds)
         if not answers:
@@ -136,9 +137,9 @@ class _Driver:
             return None
         return answers[0]
 
-    def _talk(self, market: SeatMap, shards: int, answers: list[Ints | str]) -> None:
+    def _talk(self, auction: Auction, shards: int, answers: list[Ints | str]) -> None:
         try:
-            self._connection.send((market, shards))
+            self._connection.send((auction, shards))
             answers.append(self._connection.recv())
         except _GONE:
             answers.append("its driver has ended")
@@ -159,8 +160,8 @@ def drive(address: str, connection: Connection) -> None:
         auctioneer = RayAuctioneer(address)
         connection.send(None)
         while True:
-            market, shards = connection.recv()
-            connection.send(auctioneer(SeatMap(*market), shards))
+            auction, shards = connection.recv()
+            connection.send(auctioneer(Auction(*auction), shards))
     except ClusterUnavailable as away:
         connection.send(str(away))
     except _GONE:

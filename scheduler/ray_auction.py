@@ -1,4 +1,4 @@
-"""The auction on a Ray cluster: bundles of whole shards are held on its CPUs, and the seats are those that one process would give, bit for bit.
+"""The auction on a Ray cluster: bundles of whole shards are held on its CPUs, and every order ends where one process would place it, bit for bit.
 
 The only module that knows Ray; ``bourse scheduler --engine ray`` is the only one that imports it. Every node of the cluster has this package
 in the same version. Ray has no notion of who may do what: whoever reaches its ports runs code there, so a cluster belongs to one scheduler,
@@ -17,9 +17,10 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from marketplace.domain.errors import ClusterUnavailable
-from scheduler.engine.clear import hold_here
-from scheduler.engine.market import Ints, Records, SeatMap
-from scheduler.engine.shards import bundles_of
+from scheduler.engine.arrays import Ints, Records
+from scheduler.engine.auction.bidding import hold_here
+from scheduler.engine.auction.shards import bundles_of
+from scheduler.engine.auction.state import Auction
 
 ANY = "auto"
 """The cluster that this machine is part of."""
@@ -43,13 +44,13 @@ class RayAuctioneer:
         self._head, self._cpus = address, 1
         self._connect()
 
-    def __call__(self, market: SeatMap, shards: int) -> Ints:
+    def __call__(self, auction: Auction, shards: int) -> Ints:
         try:
             if ray.is_initialized():
                 _knock(self._head)
             else:
                 self._connect()
-            return self._held(market, shards)
+            return self._held(auction, shards)
         except RayTaskError:
             raise  # The auction itself went wrong. It would again.
         except (RayError, ConnectionError) as lost:
@@ -60,9 +61,9 @@ class RayAuctioneer:
         """Leave the cluster. It goes on without us."""
         ray.shutdown()
 
-    def _held(self, market: SeatMap, shards: int) -> Ints:
-        bundles = bundles_of(market, BUNDLES_PER_CPU * self._cpus)
-        offer = self._gathered(market, bundles, self._sent(market, bundles, shards))
+    def _held(self, auction: Auction, shards: int) -> Ints:
+        bundles = bundles_of(auction, BUNDLES_PER_CPU * self._cpus)
+        offer = self._gathered(auction, bundles, self._sent(auction, bundles, shards))
         self._count_cpus()
         return offer
 
@@ -70,15 +71,15 @@ class RayAuctioneer:
         """For the next auction. Asked right after something worked: where the head is lost, Ray would wait for it, and then end this process."""
         self._cpus = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
 
-    def _sent(self, market: SeatMap, bundles: list[Ints], shards: int) -> list[Any]:
-        """Orders go to whom they concern; the rest of the market goes once to each node, whose workers read it where it lies."""
-        rest = ray.put(market._replace(orders=market.orders[:0], wish=market.wish[:0]))
-        return [_hold.remote(rest, market.orders[rows], market.wish[rows], shards) for rows in bundles]
+    def _sent(self, auction: Auction, bundles: list[Ints], shards: int) -> list[Any]:
+        """Orders go to whom they concern; the rest of the auction goes once to each node, whose workers read it where it lies."""
+        rest = ray.put(auction._replace(orders=auction.orders[:0], gang=auction.gang[:0]))
+        return [_hold.remote(rest, auction.orders[rows], auction.gang[rows], shards) for rows in bundles]
 
-    def _gathered(self, market: SeatMap, bundles: list[Ints], sent: list[Any]) -> Ints:
-        offer = np.empty(len(market.orders), np.int64)
-        for rows, seats in zip(bundles, ray.get(sent, timeout=self._wait_seconds), strict=True):
-            offer[rows] = seats
+    def _gathered(self, auction: Auction, bundles: list[Ints], sent: list[Any]) -> Ints:
+        offer = np.empty(len(auction.orders), np.int64)
+        for rows, offers in zip(bundles, ray.get(sent, timeout=self._wait_seconds), strict=True):
+            offer[rows] = offers
         return offer
 
     def _connect(self) -> None:
@@ -116,7 +117,7 @@ def _first_line(failure: Exception) -> str:
 
 
 @ray.remote(num_cpus=1, max_retries=RETRIES, scheduling_strategy="SPREAD")
-def _hold(rest: Any, orders: Records, wish: Any, shards: int) -> Ints:
-    """On a worker: the seats of these orders. What Ray hands out cannot be written, and numba would compile all anew for such arrays."""
-    market = SeatMap(*(np.array(column) for column in rest._replace(orders=orders, wish=wish)))
-    return np.ascontiguousarray(hold_here(market, shards))
+def _hold(rest: Any, orders: Records, gang: Any, shards: int) -> Ints:
+    """On a worker: the offers of these orders. What Ray hands out cannot be written, and numba would compile all anew for such arrays."""
+    auction = Auction(*(np.array(column) for column in rest._replace(orders=orders, gang=gang)))
+    return np.ascontiguousarray(hold_here(auction, shards))

@@ -34,12 +34,13 @@ from marketplace.store.blobs import FolderBlobs
 from marketplace.store.board import Board
 from marketplace.store.journal.operator import OperatorJournal
 from scheduler.archive import Archive
-from scheduler.engine.clear import Auctioneer, clear, hold_here
-from scheduler.engine.columns import ColumnReader
+from scheduler.engine.auction.bidding import Auctioneer, hold_here
+from scheduler.engine.clear import clear
 from scheduler.engine.documents.document import SnapshotWriter
 from scheduler.engine.documents.plan import Plan
 from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.gains import sums_of
+from scheduler.engine.tables.columns import ColumnReader
 from scheduler.keeper import Keeper
 from scheduler.memory import Memory, Word
 

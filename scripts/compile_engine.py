@@ -9,7 +9,7 @@ ENGINE = Path(__file__).parents[1] / "scheduler" / "engine"
 
 def main() -> None:
     # What an older version left there may name types that are gone, and numba stumbles over those before it looks at dates.
-    for stale in ENGINE.glob("__pycache__/*.nb[ic]"):
+    for stale in ENGINE.rglob("__pycache__/*.nb[ic]"):
         stale.unlink()
     from scheduler.engine.clear import clear
 

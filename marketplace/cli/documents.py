@@ -19,8 +19,8 @@ from marketplace.api.quotes import QuoteTold
 from marketplace.chain.transactions import Mined
 from marketplace.client.group import JobGroup
 from marketplace.client.job import Job
+from marketplace.client.job_summary import Attempt, Balance, JobResult, JobSummary
 from marketplace.client.spending import Opening, Sums
-from marketplace.client.story import Attempt, Balance, JobResult, JobStory
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.budgets import Budget
 from marketplace.domain.events import Event
@@ -202,7 +202,7 @@ def attempt(value: Attempt, terms: MarketTerms) -> dict[str, Any]:
     }
 
 
-def story(value: JobStory, terms: MarketTerms) -> dict[str, Any]:
+def job_summary(value: JobSummary, terms: MarketTerms) -> dict[str, Any]:
     """All there is to tell about a job."""
     return {
         "id": value.job,

@@ -92,17 +92,17 @@ def run_alone(session: CommandSession, market: Market, job: Job, output: Path | 
         is_settled = _is_settled(market, (job,))
     files = job.download(output) if output is not None and job.state in _WITH_RESULT else ()
     _say_written(session, files)
-    document = documents.story(job.explain(), market.terms) | {"files": [str(file) for file in files]}
+    document = documents.job_summary(job.explain(), market.terms) | {"files": [str(file) for file in files]}
     if job.state in _WITH_RESULT:
         sums = job.sums() if is_settled else None
         session.answer(document, tables.receipt(job.result(), sums, market.terms))
     else:
-        session.answer(document, tables.story(job.explain(), market.terms))
+        session.answer(document, tables.job_summary(job.explain(), market.terms))
     raise typer.Exit(exit_code_of_job(job))
 
 
 def require_running(session: CommandSession, market: Market, job: Job) -> None:
-    """Wait until its lease is open, and what its provider is to be handed is on its way; leave with its story where it comes to nothing."""
+    """Wait until its lease is open, and what its provider is to be handed is on its way; leave with its summary where it comes to nothing."""
     _say_where(session, (job,), f"job {job.number} is on the book: {job.id}")
     with _waiting(session, (job,)) as line:
         for block in market.steps():
@@ -110,7 +110,9 @@ def require_running(session: CommandSession, market: Market, job: Job) -> None:
             if job.is_terminal or (job.state is JobState.RUNNING and not job.note):
                 break
     if job.is_terminal:
-        session.answer(documents.story(job.explain(), market.terms), tables.story(job.explain(), market.terms))
+        session.answer(
+            documents.job_summary(job.explain(), market.terms), tables.job_summary(job.explain(), market.terms)
+        )
         raise typer.Exit(exit_code_of_job(job))
 
 
@@ -137,8 +139,8 @@ def run_nodes(session: CommandSession, market: Market, group: JobGroup, output: 
     _say_written(session, files)
     if group.failure:
         session.say(f"the job failed: {group.failure}")
-    stories = [documents.story(job.explain(), market.terms) for job in jobs]
-    document = documents.group(group, stories) | {"files": [str(file) for file in files]}
+    summaries = [documents.job_summary(job.explain(), market.terms) for job in jobs]
+    document = documents.group(group, summaries) | {"files": [str(file) for file in files]}
     session.answer(document, tables.jobs(jobs, market.terms))
     raise typer.Exit(OF_STATE[group.state])
 

@@ -70,8 +70,8 @@ def get(
             session.say(f"wrote {file}")
         result = found.result()
         document = documents.result(result, market.terms) | {"files": [str(file) for file in files]}
-        story = found.explain()
-        session.answer(document, tables.receipt(result, story.sums if story.is_settled else None, market.terms))
+        summary = found.explain()
+        session.answer(document, tables.receipt(result, summary.sums if summary.is_settled else None, market.terms))
 
 
 @app.command()
@@ -97,11 +97,11 @@ def explain(
     session: CommandSession,
     job: JobArgument,
 ) -> None:
-    """Tell a job's whole story: history, reasons, the nearest miss, money."""
+    """Tell all of a job: history, reasons, the nearest miss, money."""
     with session.market() as market:
         next(market.steps(0))
-        story = market.job(job).explain()
-        session.answer(documents.story(story, market.terms), tables.story(story, market.terms))
+        summary = market.job(job).explain()
+        session.answer(documents.job_summary(summary, market.terms), tables.job_summary(summary, market.terms))
 
 
 @app.command()

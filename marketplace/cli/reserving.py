@@ -158,7 +158,7 @@ def require_agreed_end(session: CommandSession, market: Market, job: Job) -> Non
 
 
 def _wait_opened(session: CommandSession, market: Market, job: Job) -> None:
-    """Until it is opened, and what was promised up front is signed for; leave with its story where it comes to nothing."""
+    """Until it is opened, and what was promised up front is signed for; leave with its summary where it comes to nothing."""
     require_running(session, market, job)
     for _ in market.steps(PREPAY_SECONDS):
         if is_prepaid(market.session, job):

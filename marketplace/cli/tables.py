@@ -1,4 +1,4 @@
-"""What people read: tables, receipts and stories. Takes values, gives rich renderables; prints nothing."""
+"""What people read: tables, receipts and summaries. Takes values, gives rich renderables; prints nothing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from marketplace.api.quotes import QuoteTold
 from marketplace.chain.checksums import checksum
 from marketplace.client.breaches import node_name
 from marketplace.client.job import Job
+from marketplace.client.job_summary import Attempt, Balance, JobResult, JobSummary
 from marketplace.client.spending import Sums
-from marketplace.client.story import Attempt, Balance, JobResult, JobStory
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.ids import Address, OfferId
 from marketplace.domain.market import MarketTerms
@@ -285,7 +285,7 @@ def receipt(value: JobResult, sums: Sums | None, terms: MarketTerms) -> Panel:
     return Panel(table, title="receipt", title_align="left", expand=False)
 
 
-def story(value: JobStory, terms: MarketTerms) -> Group:
+def job_summary(value: JobSummary, terms: MarketTerms) -> Group:
     """All there is to tell about a job, oldest first."""
     name = f"{value.name} · {value.group}" if value.group else value.name
     head = Text.assemble(f"job {value.number} · {name} · ", state(value.state), f"\n{value.job}\n")
@@ -322,7 +322,7 @@ def _attempts(rows: Iterable[Attempt], terms: MarketTerms) -> Table:
     return table
 
 
-def _explanation(value: JobStory) -> Text:
+def _explanation(value: JobSummary) -> Text:
     assert value.explanation is not None
     lines = ["What the last round said:"]
     lines += [
@@ -338,7 +338,7 @@ def _explanation(value: JobStory) -> Text:
     return Text("\n".join(lines) + "\n")
 
 
-def _money(value: JobStory, terms: MarketTerms) -> Text:
+def _money(value: JobSummary, terms: MarketTerms) -> Text:
     sums = value.sums
     told = [f"paid {amount(sums.paid, terms)}", f"refunded {amount(sums.refunded, terms)}"]
     if sums.compensation:

@@ -6,12 +6,12 @@ from marketplace.client.changes import JobChange
 from marketplace.client.executor import JobExecutor, JobFuture
 from marketplace.client.group import JobGroup
 from marketplace.client.job import Job
+from marketplace.client.job_summary import Attempt, Balance, JobResult, JobSummary, Progress
 from marketplace.client.market import Market
 from marketplace.client.remote import RemoteFunction
 from marketplace.client.request import JobRequest
 from marketplace.client.session import ClientSession
 from marketplace.client.spending import Sums
-from marketplace.client.story import Attempt, Balance, JobResult, JobStory, Progress
 from marketplace.client.submitting import Draft
 from marketplace.client.trust import TrustRoots
 from marketplace.client.wallet import DepositBy, Wallet
@@ -36,7 +36,7 @@ __all__ = [
     "JobRequest",
     "JobResult",
     "JobState",
-    "JobStory",
+    "JobSummary",
     "Market",
     "Progress",
     "RemoteError",

@@ -13,8 +13,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from marketplace.client.answers import read_answer
 from marketplace.client.calls import CallTerms, pack
 from marketplace.client.job import Job
+from marketplace.client.job_summary import JobResult
 from marketplace.client.request import JobRequest
-from marketplace.client.story import JobResult
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.errors import InvalidField, InvalidTransition, JobFailed, MarketplaceError
 from marketplace.domain.states import JobState

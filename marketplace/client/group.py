@@ -7,11 +7,11 @@ from pathlib import Path
 
 from marketplace.client.breaches import breach_of, state_of
 from marketplace.client.job import Job
+from marketplace.client.job_summary import Progress
 from marketplace.client.journal_rows import KeptJob
 from marketplace.client.log_reading import LogReader
 from marketplace.client.session import ClientSession
 from marketplace.client.spending import Sums
-from marketplace.client.story import Progress
 from marketplace.domain.errors import DeadlinePassed, InvalidTransition
 from marketplace.domain.states import JobState
 from marketplace.domain.units import UnixTime

@@ -9,11 +9,11 @@ from marketplace.api.client.lease_calls import MOST_LOG_BYTES
 from marketplace.api.gpu_use import GpuSampleDocument
 from marketplace.api.job_use import JobSampleDocument
 from marketplace.client.explanations import explanation_kept
+from marketplace.client.job_summary import Attempt, JobResult, JobSummary, Progress
 from marketplace.client.journal_rows import KeptJob, KeptOrder
 from marketplace.client.log_reading import LogReader
 from marketplace.client.session import ClientSession
 from marketplace.client.spending import Opening, Sums, exit_of, is_over, servings_of, sums_of
-from marketplace.client.story import Attempt, JobResult, JobStory, Progress
 from marketplace.domain.blocks import BlockRef
 from marketplace.domain.bundle_rules import Allowance
 from marketplace.domain.errors import DeadlinePassed, GatewayProblem, JobFailed
@@ -279,8 +279,8 @@ class Job:
         """Its orders, oldest first."""
         return tuple(self._attempt(order) for order in self._session.book.orders(self.id))
 
-    def explain(self) -> JobStory:
-        """The whole story: history, attempts, reasons, money."""
+    def explain(self) -> JobSummary:
+        """All of it: history, attempts, reasons, money."""
         kept, block = self.kept, self._session.chain.head()
         explanation, was_waiting = (
             explanation_kept(self._order()),
@@ -288,7 +288,7 @@ class Job:
         )
         if explanation is not None and explanation.placed_on is None and not was_waiting:
             explanation = None  # of the time before it was placed
-        return JobStory(
+        return JobSummary(
             job=self.id, number=kept.number, name=kept.job.name, command=self.work.command, state=kept.job.state,
             history=kept.job.history, attempts=self.attempts(), sums=self.sums(), is_settled=self.is_settled(block),
             explanation=explanation, result=self.result() if self._document() else None, group=kept.group,

@@ -24,6 +24,7 @@ from marketplace.client.gpu_wishes import gpus_wished
 from marketplace.client.group import JobGroup
 from marketplace.client.images import resolved
 from marketplace.client.job import Job
+from marketplace.client.job_summary import Balance
 from marketplace.client.leases import LeaseVerbs
 from marketplace.client.opening import check_told, open_session
 from marketplace.client.packages import Say
@@ -31,7 +32,6 @@ from marketplace.client.remote import RemoteFunction
 from marketplace.client.reputation import reputation_from_chain
 from marketplace.client.request import JobRequest
 from marketplace.client.session import ClientSession
-from marketplace.client.story import Balance
 from marketplace.client.submitting import Draft, Submitter
 from marketplace.client.transfers import OnUpload
 from marketplace.client.trust import Roles, TrustRoots

@@ -13,8 +13,8 @@ from marketplace.chain.signing import Authorization, Permit
 from marketplace.chain.token import TokenContract, coin_of, make_local_coin
 from marketplace.chain.transactions import Mined
 from marketplace.chain.verbs import Call
+from marketplace.client.job_summary import Balance
 from marketplace.client.session import ClientSession
-from marketplace.client.story import Balance
 from marketplace.client.unconfirmed import locked_now
 from marketplace.domain.budgets import Budget
 from marketplace.domain.errors import ConfigError, InsufficientBalance, InvalidField

@@ -1,6 +1,6 @@
 """The rulebook: whether an offer could serve an order, looking at the pair alone. Every "no" has a typed reason.
 
-Quotes ask it, and the bench; the engine judges a round's orders and offers in columns (``scheduler.engine.feasible``), and tests hold these
+Quotes ask it, and the bench; the engine judges a round's orders and offers in columns (``scheduler.engine.matching.checks``), and tests hold these
 against it pair by pair, reason by reason. Who gets what, where several could, is for the round; whether it is opened, for the contract.
 """
 

@@ -23,14 +23,15 @@ class Policy:
     mining_margin_seconds: Seconds = Seconds(5)  # noqa: RUF009
     """A fill is mined later than it is planned: what expires within this time counts as expired."""
     patience_seconds: Seconds = Seconds(3600)  # noqa: RUF009
-    """An order that has waited longer, in block time, is an elder: seated first, if its limit meets the clearing price and its credit covers
+    """An order that has waited longer, in block time, is overdue: placed first, if its limit meets the clearing price and its credit covers
     what that costs."""
     credit_bps: Bps = Bps(50)  # noqa: RUF009
-    """Of the round's surplus: an elder's credit, once more for every ``credit_seconds`` that it waits on. So nobody waits for ever, and no
+    """Of the round's surplus: the credit of an overdue order, once more for every ``credit_seconds`` that it waits on. So nobody waits for ever, and no
     order costs a market much at once."""
     credit_seconds: Seconds = Seconds(600)  # noqa: RUF009
     elders_per_thousand: int = 2
-    """So many elders are seated first for each thousand orders that find a seat, and always one. They push aside who pays more, but nobody who has waited too long as well."""
+    """So many overdue orders are placed first for each thousand that are placed, and always one. They push aside who pays more, but no other overdue
+    order. (Its name is that of the snapshot's field.)"""
     preference_bps: Bps = Bps(200)  # noqa: RUF009
     """An offer in a region that the order prefers may ask so much more than the one it would get, and is taken."""
     strikes: int = 3

@@ -27,7 +27,7 @@ from marketplace.store.board_connection import RedisConnection
 from marketplace.store.board_lead import LeadTable
 from marketplace.store.board_past import PastReader
 from marketplace.store.board_projection import ProjectionTable
-from marketplace.store.board_rows import beats_in, block_in, lease_in, offer_in, proofs_in, text_of
+from marketplace.store.board_rows import RowReader, beats_in, block_in, proofs_in, text_of
 from marketplace.store.board_view import ViewReader
 from marketplace.store.board_words import EXPLANATION_KEPT_SECONDS, BoardWords
 
@@ -88,11 +88,13 @@ class Board(BoardWords):
     def __init__(self, url: str) -> None:
         """``redis://host:port/0`` or ``unix:///path?db=0``; connects when first used, and again after a loss."""
         super().__init__(RedisConnection(url))
-        self.projection = ProjectionTable(self._redis)
+        self._reader = RowReader()
+        self.projection = ProjectionTable(self._redis, self._reader)
         """The writing side; the indexer's alone."""
         self.leads = LeadTable(self._redis)
-        self.past = PastReader(self._redis)
-        self._views, self._offered = ViewReader(self._redis), ViewReader(self._redis, keys.OFFERED)
+        self.past = PastReader(self._redis, self._reader)
+        self._views = ViewReader(self._redis, self._reader)
+        self._offered = ViewReader(self._redis, self._reader, keys.OFFERED)
         self._heard: dict[str, str] = defaultdict(lambda: "0-0")
 
     def ping(self) -> None:
@@ -153,9 +155,9 @@ class Board(BoardWords):
             return None
         found = dict(zip([key for key, names in asked.items() if names], told, strict=True))
         return block_in(head[1]), Rows(
-            leases=_named(leases, found.get(keys.LEASES, ()), lease_in),
+            leases=_named(leases, found.get(keys.LEASES, ()), self._reader.lease),
             accounts=_named(accounts, found.get(keys.ACCOUNTS, ()), lambda text: TokenUnits(int(text))),
-            offers=_named(offers, found.get(keys.OFFERS, ()), offer_in),
+            offers=_named(offers, found.get(keys.OFFERS, ()), self._reader.offer),
         )
 
     def cursor(self) -> BlockRef | None:
@@ -166,16 +168,17 @@ class Board(BoardWords):
     def lease(self, lease: Bytes32) -> LeaseRecord | None:
         """The lease's record, live or over; None where the order was never opened. StoreUnavailable also while rebuilding."""
         text = self._row("HGET", keys.LEASES, lease)
-        return lease_in(text) if text else None
+        return self._reader.lease(text) if text else None
 
     def offer(self, offer: OfferId) -> Offer | None:
         """The offer, expired or not. StoreUnavailable also while rebuilding."""
         text = self._row("HGET", keys.OFFERS, str(offer))
-        return offer_in(text) if text else None
+        return self._reader.offer(text) if text else None
 
     def offers(self) -> tuple[Offer, ...]:
         """All offers, by number. StoreUnavailable also while rebuilding."""
-        return _offers(self._row("HVALS", keys.OFFERS))
+        offers = map(self._reader.offer, self._row("HVALS", keys.OFFERS))
+        return tuple(sorted(offers, key=lambda offer: offer.id))
 
     def account(self, account: Address) -> TokenUnits:
         """The free balance, 0 where the market does not know the account. StoreUnavailable also while rebuilding."""
@@ -320,7 +323,3 @@ class Board(BoardWords):
 
 def _named(names: Sequence[Name], texts: Sequence[bytes | None], row: Callable[[bytes], Row]) -> dict[Name, Row]:
     return {name: row(text) for name, text in zip(names, texts, strict=True) if text is not None} if texts else {}
-
-
-def _offers(texts: Iterable[bytes]) -> tuple[Offer, ...]:
-    return tuple(sorted(map(offer_in, texts), key=lambda offer: offer.id))

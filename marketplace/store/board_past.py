@@ -20,7 +20,7 @@ from marketplace.domain.units import UnixTime
 from marketplace.store import board_annals as annals
 from marketplace.store import board_keys as keys
 from marketplace.store.board_connection import RedisConnection
-from marketplace.store.board_rows import block_in, budget_field, budget_in, lease_in, volume_in
+from marketplace.store.board_rows import RowReader, block_in, budget_field, budget_in, volume_in
 
 Item = TypeVar("Item")
 LOOKS_PER_PAGE = 2_000
@@ -60,8 +60,8 @@ class ClassHistory:
 class PastReader:
     """Every method raises StoreUnavailable, also while the projection is being rebuilt."""
 
-    def __init__(self, redis: RedisConnection) -> None:
-        self._redis = redis
+    def __init__(self, redis: RedisConnection, reader: RowReader) -> None:
+        self._redis, self._reader = redis, reader
 
     def movements(self, account: Address, after: str | None, limit: int) -> PastPage[Movement]:
         """What came into an account's free balance, and what went."""
@@ -84,7 +84,7 @@ class PastReader:
         asked: list[str | bytes | int] = [annals.whose(kind, who), after or "", limit, LOOKS_PER_PAGE, *words]
         told = self._redis.run("read_leases", (keys.HEAD, keys.ANNALS, keys.LEASES), asked)
         ready, cursor, onward, *rows = told
-        return PastPage(_whole(ready, cursor), tuple(map(lease_in, rows)), onward.decode() or None)
+        return PastPage(_whole(ready, cursor), tuple(map(self._reader.lease, rows)), onward.decode() or None)
 
     def delegates(self, account: Address, after: str | None, limit: int) -> PastPage[Delegate]:
         """By address."""

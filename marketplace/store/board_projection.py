@@ -33,6 +33,7 @@ from marketplace.store import board_keys as keys
 from marketplace.store.board_annals import lines_of, span_field, span_in, span_text, totals_in, totals_text
 from marketplace.store.board_connection import RedisConnection
 from marketplace.store.board_rows import (
+    RowReader,
     block_in,
     block_text,
     book_order_text,
@@ -42,14 +43,11 @@ from marketplace.store.board_rows import (
     delegation_in,
     faults_in,
     faults_text,
-    lease_in,
     lease_text,
     machine_text,
-    offer_in,
     offer_text,
     refused_field,
     refused_text,
-    standing_in,
     standing_text,
     text_of,
     volume_in,
@@ -112,8 +110,8 @@ class Step:
 class ProjectionTable:
     """Read, begin and write the projection. All methods raise StoreUnavailable."""
 
-    def __init__(self, redis: RedisConnection) -> None:
-        self._redis = redis
+    def __init__(self, redis: RedisConnection, reader: RowReader) -> None:
+        self._redis, self._reader = redis, reader
 
     def head(self) -> Head | None:
         """Where the projection stands; None where there is none: never made, or wiped."""
@@ -176,17 +174,17 @@ class ProjectionTable:
 
     def offer(self, offer: OfferId) -> Offer | None:
         text = self._redis.call("HGET", keys.OFFERS, str(offer))
-        return offer_in(text) if text else None
+        return self._reader.offer(text) if text else None
 
     def lease(self, lease: Bytes32) -> LeaseRecord | None:
         text = self._redis.call("HGET", keys.LEASES, lease)
-        return lease_in(text) if text else None
+        return self._reader.lease(text) if text else None
 
     def leases(self, leases: Collection[Bytes32]) -> dict[Bytes32, LeaseRecord | None]:
         """These rows, read at once; None where there is none."""
         names = sorted(leases)
         texts = self._redis.call("HMGET", keys.LEASES, *names) if names else ()
-        return {name: lease_in(text) if text else None for name, text in zip(names, texts, strict=True)}
+        return {name: self._reader.lease(text) if text else None for name, text in zip(names, texts, strict=True)}
 
     def span(self, name: SpanName) -> Span | None:
         text = self._redis.call("HGET", keys.HISTORY, span_field(name))
@@ -202,7 +200,7 @@ class ProjectionTable:
 
     def standing(self, provider: Address) -> Standing | None:
         text = self._redis.call("HGET", keys.REPUTATIONS, provider)
-        return standing_in(text) if text else None
+        return self._reader.standing(text) if text else None
 
     def owner(self, company: Address) -> Address | None:
         text = self._redis.call("HGET", keys.OWNERS, company)
@@ -215,7 +213,7 @@ class ProjectionTable:
     def all_standings(self) -> dict[Address, Standing]:
         """Every provider's, and of companies every owner's; for reconciling, as below."""
         words = self._redis.call("HGETALL", keys.REPUTATIONS)
-        return {Address(who.decode()): standing_in(text) for who, text in words.items()}
+        return {Address(who.decode()): self._reader.standing(text) for who, text in words.items()}
 
     def all_rows(self) -> Rows:
         """Every row of the chain's state at once; for reconciling, not for rounds."""
@@ -223,8 +221,8 @@ class ProjectionTable:
         accounts, offers, leases, budgets, volumes, owners = self._redis.together([("HGETALL", key) for key in named])
         return Rows(
             accounts={Address(who.decode()): TokenUnits(int(units)) for who, units in accounts.items()},
-            offers={offer.id: offer for offer in map(offer_in, offers.values())},
-            leases={record.id: record for record in map(lease_in, leases.values())},
+            offers={offer.id: offer for offer in map(self._reader.offer, offers.values())},
+            leases={record.id: record for record in map(self._reader.lease, leases.values())},
             budgets={delegation_in(field): budget_in(text) for field, text in budgets.items()},
             volumes={ClassNumber(int(number)): volume_in(text) for number, text in volumes.items()},
             owners={Address(company.decode()): Address(owner.decode()) for company, owner in owners.items()},
@@ -236,14 +234,14 @@ class ProjectionTable:
         accounts, offers, leases = self._redis.together([("HGETALL", key) for key in named])
         return Rows(
             accounts={Address(who.decode()): TokenUnits(int(units)) for who, units in accounts.items()},
-            offers={offer.id: offer for offer in map(offer_in, offers.values())},
-            leases={record.id: record for record in map(lease_in, leases.values())},
+            offers={offer.id: offer for offer in map(self._reader.offer, offers.values())},
+            leases={record.id: record for record in map(self._reader.lease, leases.values())},
         )
 
     def machines_missing(self) -> frozenset[Sha256]:
         """Machine descriptions that offers name and the projection does not have."""
         offers, machines = self._redis.together([("HVALS", keys.OFFERS), ("HKEYS", keys.MACHINES)])
-        named = {Sha256(offer_in(text).spec[2:]) for text in offers}
+        named = {Sha256(self._reader.offer(text).spec[2:]) for text in offers}
         return frozenset(named - {Sha256(name.decode()) for name in machines})
 
     def digest(self) -> str:

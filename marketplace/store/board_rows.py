@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -32,10 +32,6 @@ from marketplace.domain.wire import (
     reputation_to_wire,
 )
 
-_ROWS_KEPT_READ = 250_000
-"""Rows are values and change seldom; reading each of them again for every round would be most of a round's work."""
-
-
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 """Made once: ``json.dumps`` makes one for each row."""
 
@@ -57,7 +53,6 @@ def offer_text(offer: Offer) -> str:
     return text_of(offer_to_wire(offer))
 
 
-@lru_cache(_ROWS_KEPT_READ)
 def offer_in(text: bytes) -> Offer:
     return offer_from_wire(json.loads(text))
 
@@ -66,7 +61,6 @@ def lease_text(record: LeaseRecord) -> str:
     return text_of(lease_to_wire(record))
 
 
-@lru_cache(_ROWS_KEPT_READ)
 def lease_in(text: bytes) -> LeaseRecord:
     return lease_from_wire(json.loads(text))
 
@@ -81,18 +75,15 @@ def book_order_text(entry: BookOrder) -> str:
     )  # fmt: skip
 
 
-@lru_cache(_ROWS_KEPT_READ)
-def _spec_in(text: str) -> JobSpec:
-    """Many orders have one spec: it is read once."""
+def spec_in(text: str) -> JobSpec:
     return read_spec(text.encode())
 
 
-@lru_cache(_ROWS_KEPT_READ)
-def book_order_in(text: bytes) -> BookOrder:
+def book_order_in(text: bytes, spec_in: Callable[[str], JobSpec] = spec_in) -> BookOrder:
     row = json.loads(text)
     signed = SignedOrder(Bytes32(row["id"]), order_from_wire(row["order"]), row["signature"])
     delegate = Address(row["delegate"]) if row["delegate"] else None
-    return BookOrder(signed, _spec_in(row["spec"]), UnixTime(row["acceptedAt"]), delegate)
+    return BookOrder(signed, spec_in(row["spec"]), UnixTime(row["acceptedAt"]), delegate)
 
 
 def budget_field(delegation: Delegation) -> str:
@@ -110,7 +101,6 @@ def standing_text(standing: Standing) -> str:
     return text_of({**reputation_to_wire(standing.reputation), "voices": voices})
 
 
-@lru_cache(_ROWS_KEPT_READ)
 def standing_in(text: bytes) -> Standing:
     row = json.loads(text)
     return Standing(reputation_from_wire(row), {int(voice): int(weight) for voice, weight in row["voices"].items()})
@@ -120,7 +110,6 @@ def budget_text(budget: Budget) -> str:
     return text_of({"left": str(budget.left), "until": budget.until})
 
 
-@lru_cache(_ROWS_KEPT_READ)
 def budget_in(text: bytes) -> Budget:
     row = json.loads(text)
     return Budget(TokenUnits(int(row["left"])), UnixTime(row["until"]))
@@ -139,7 +128,6 @@ def machine_text(machine: Machine) -> str:
     return machine.canonical().decode()
 
 
-@lru_cache(_ROWS_KEPT_READ)
 def machine_in(text: bytes) -> Machine:
     return read_machine(text)
 
@@ -180,3 +168,25 @@ def proofs_in(words: Mapping[bytes, bytes]) -> dict[Address, tuple[UnixTime, str
     """What was signed, beside when it was: ``at signed_at signature``."""
     split = ((provider.decode(), told.decode().split()) for provider, told in words.items())
     return {Address(provider): (UnixTime(int(parts[1])), parts[2]) for provider, parts in split if len(parts) == 3}
+
+
+# Rows that are read again and again ------------------------------------------------------------------------------------
+
+
+ROWS_KEPT = 250_000
+
+
+class RowReader:
+    """Reads rows of one board: of equal texts one is read, as long as it is among the last ``ROWS_KEPT`` of its table. Threads may share it.
+
+    Rows are values and change seldom: to read each of them again for whoever asks would be most of what a board does.
+    """
+
+    def __init__(self) -> None:
+        kept = lru_cache(ROWS_KEPT)
+        self.offer, self.lease, self.standing = kept(offer_in), kept(lease_in), kept(standing_in)
+        self._spec = kept(spec_in)
+
+    def book_order(self, text: bytes) -> BookOrder:
+        """Many orders have one spec, which is read once."""
+        return book_order_in(text, self._spec)

@@ -27,19 +27,16 @@ from marketplace.store import board_keys as keys
 from marketplace.store.board_connection import RedisConnection
 from marketplace.store.board_projection import Head, head_in
 from marketplace.store.board_rows import (
+    RowReader,
     beats_in,
-    book_order_in,
     budget_field,
     budget_in,
     delegation_in,
     faults_in,
-    lease_in,
     machine_in,
-    offer_in,
     refused_field,
     refused_in,
     refused_pair_in,
-    standing_in,
 )
 
 Name = TypeVar("Name")
@@ -51,9 +48,9 @@ Texts = Mapping[bytes, bytes | None]
 class ViewReader:
     """Reads views, and remembers the last: as long as nothing is new, it is the very same object. Threads may share it."""
 
-    def __init__(self, redis: RedisConnection, viewed: Sequence[str] = keys.VIEWED) -> None:
+    def __init__(self, redis: RedisConnection, reader: RowReader, viewed: Sequence[str] = keys.VIEWED) -> None:
         """``viewed``: the hashes to read, of ``keys.VIEWED``; what the others hold is missing in the views."""
-        self._redis, self._viewed = redis, viewed
+        self._redis, self._reader, self._viewed = redis, reader, viewed
         self._told: _Told | None = None
         self._seen: tuple[str, _Tables] | None = None
         """The last state read, by its fence. Nothing in it ever changes: who reads at the same time finds this one or another."""
@@ -73,7 +70,7 @@ class ViewReader:
             seen = self._read_whole()
         elif seen[0] != head.fence:
             is_same = not changes and seen[1].view.block == head.cursor
-            seen = head.fence, seen[1] if is_same else seen[1].after(head.cursor, _by_table(changes))
+            seen = head.fence, seen[1] if is_same else seen[1].after(head.cursor, _by_table(changes), self._reader)
         if seen is None:
             return None
         self._seen = seen
@@ -91,7 +88,7 @@ class ViewReader:
         if head is None or head.cursor is None:
             return None
         nothing = _Tables(BookView(head.cursor, (), (), {}, {}, {}, {}))
-        return head.fence, nothing.after(head.cursor, dict(zip(self._viewed, tables, strict=True)))
+        return head.fence, nothing.after(head.cursor, dict(zip(self._viewed, tables, strict=True)), self._reader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +154,19 @@ class _Tables:
     companies: Mapping[Address, frozenset[Address]] = field(default_factory=dict)
     """The same, by owner."""
 
-    def after(self, block: BlockRef, texts: Mapping[str, Texts]) -> _Tables:
+    def after(self, block: BlockRef, texts: Mapping[str, Texts], reader: RowReader) -> _Tables:
         """The tables with these rows, as of this block. Rows that stay are the same objects as before."""
         view, told = self.view, defaultdict[str, Texts](dict, texts)
         # An order that returns as it was is no other one.
         booked = {
             one: entry
-            for one, entry in _read(told[keys.BOOK], Bytes32, book_order_in).items()
-            if entry is not self.book.entries.get(one)
+            for one, entry in _read(told[keys.BOOK], Bytes32, reader.book_order).items()
+            if entry != self.book.entries.get(one)
         }
-        leased, faulty = _read(told[keys.REOPENABLE], Bytes32, lease_in), _read(told[keys.FAULTS], Address, faults_in)
+        leased, faulty = (
+            _read(told[keys.REOPENABLE], Bytes32, reader.lease),
+            _read(told[keys.FAULTS], Address, faults_in),
+        )
         book, records = self.book.after(booked, told[keys.BUDGETS]), _changed(self.records, leased)
         faults = _changed(self.faults, faulty)
         kin = _read(told[keys.OWNERS], Address, _address)
@@ -175,14 +175,14 @@ class _Tables:
         news = BookView(
             block=block,
             orders=book.orders,
-            offers=_offers(view.offers, told[keys.OFFERS]),
+            offers=_offers(view.offers, told[keys.OFFERS], reader.offer),
             accounts=_changed(view.accounts, _read(told[keys.ACCOUNTS], Address, _units)),
             leases=_changed(view.leases, leases),
             machines=_changed(view.machines, _read(told[keys.MACHINES], Sha256, machine_in)),
             heartbeats={},
             refused=_changed(view.refused, _refusals(view.refused, told[keys.REFUSED])),
             budgets=book.budgets,
-            reputations=_changed(view.reputations, self._reputations(told[keys.REPUTATIONS], kin, companies)),
+            reputations=_changed(view.reputations, self._reputations(told[keys.REPUTATIONS], kin, companies, reader)),
             faults={client: row for client, row in faults.items() if row.is_recent(block.number)},
         )
         return _Tables(news, book, records, faults, owners, companies)
@@ -198,10 +198,14 @@ class _Tables:
         return _changed(self.companies, {owner: those or None for owner, those in anew.items()})
 
     def _reputations(
-        self, texts: Texts, kin: Mapping[Address, Address | None], companies: Mapping[Address, frozenset[Address]]
+        self,
+        texts: Texts,
+        kin: Mapping[Address, Address | None],
+        companies: Mapping[Address, frozenset[Address]],
+        reader: RowReader,
     ) -> dict[Address, Reputation | None]:
         """The rows, and the same for the companies of whom they are; companies that have come or gone have another, or none any more."""
-        rows = _read(texts, Address, _reputation)
+        rows = _read(texts, Address, lambda text: reader.standing(text).reputation)
         own = {one: self.view.reputations.get(now) if now else None for one, now in kin.items()}
         shared = {one: row for owner, row in rows.items() for one in companies.get(owner, ())}
         return own | shared | rows
@@ -270,7 +274,7 @@ def _looked_at(record: LeaseRecord | None, on_book: Collection[Bytes32]) -> Leas
     return record if is_seen else None
 
 
-def _offers(offers: Sequence[Offer], texts: Texts) -> tuple[Offer, ...]:
+def _offers(offers: Sequence[Offer], texts: Texts, offer_in: Callable[[bytes], Offer]) -> tuple[Offer, ...]:
     """The offers, by number."""
     numbers = [OfferId(int(name)) for name in texts]
     come = [offer_in(text) for text in texts.values() if text is not None]
@@ -324,7 +328,3 @@ def _units(text: bytes) -> TokenUnits:
 
 def _address(text: bytes) -> Address:
     return Address(text.decode())
-
-
-def _reputation(text: bytes) -> Reputation:
-    return standing_in(text).reputation

@@ -110,7 +110,7 @@ class Gateway:
 
 
 def check_specs(plan: PostedPlan, snapshot: Snapshot, gateway: Gateway) -> Finding:
-    """What the jobs ask for, read from their specs again; and since when they wait, of which patience and elders depend.
+    """What the jobs ask for, read from their specs again; and since when they wait, of which patience depends.
 
     Those that were not placed are asked for, too: who says that an order came later than it did robs it of its turn.
     """

@@ -19,12 +19,12 @@ from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.offers import Offer
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import text_from_units
+from scheduler.engine.arrays import UNKNOWN, Bools, Ints
 from scheduler.engine.documents.plan import PoolPrice
 from scheduler.engine.documents.snapshot import Snapshot
-from scheduler.engine.facts import UNKNOWN, Facts
-from scheduler.engine.feasible import Demands
-from scheduler.engine.market import Bools, Ints
-from scheduler.engine.money import Remaining
+from scheduler.engine.funds.balances import Remaining
+from scheduler.engine.matching.demands import Demands
+from scheduler.engine.tables.facts import Facts
 
 R = RejectionReason
 Units = NDArray[Any]
@@ -110,16 +110,16 @@ class Listed:
         return sorted(cheapest, key=lambda offer: (offer.free, offer.id))[0]
 
 
-class Story:
+class Explainer:
     """Where each order of one round stands. Made with the plan, worked out order by order when somebody asks."""
 
     def __init__(
         self, snapshot: Snapshot, facts: Facts, demands: Demands, room: Ints, turned_away: Mapping[int, RejectionReason],
-        unseated: Mapping[int, RejectionReason], is_last: Bools, price: Ints,
+        unplaced: Mapping[int, RejectionReason], is_last: Bools, price: Ints,
     ) -> None:  # fmt: skip
         """``room`` and ``price``: of each offer, GPUs free before the round and the clearing price of such in ticks."""
         self._snapshot, self._facts, self._demands, self._room = snapshot, facts, demands, room
-        self._turned_away, self._unseated, self._is_last, self._price = turned_away, unseated, is_last, price
+        self._turned_away, self._unplaced, self._is_last, self._price = turned_away, unplaced, is_last, price
 
     @cached_property
     def _rows(self) -> dict[Bytes32, int]:
@@ -136,13 +136,13 @@ class Story:
             return explain_order(
                 self._snapshot, self._facts.columns.book[row], self._turned_away[row], self._posted.get(order)
             )
-        if self._unseated.get(row) is R.ROUND_FULL:
+        if self._unplaced.get(row) is R.ROUND_FULL:
             return explain_order(self._snapshot, self._facts.columns.book[row], R.ROUND_FULL, None)
         candidate = self._candidate(row, self._listed_after(fills))
         if order in fills:
             return explain_placed(self._snapshot, candidate, fills[order])
         return explain_waiting(
-            self._snapshot, candidate, self._left(fills), self._unseated.get(row), is_last=bool(self._is_last[row])
+            self._snapshot, candidate, self._left(fills), self._unplaced.get(row), is_last=bool(self._is_last[row])
         )
 
     def _candidate(self, row: int, listed: Listed) -> Candidate:
@@ -204,7 +204,7 @@ class Candidate:
         codes, counts = np.unique(self.codes[self.codes != UNKNOWN], return_counts=True)
         return {NEARNESS[code]: count for code, count in zip(codes.tolist(), counts.tolist(), strict=True)}
 
-    def told(self, block: BlockRef, placed_on: OfferId | None, words: str) -> Explanation:
+    def explained(self, block: BlockRef, placed_on: OfferId | None, words: str) -> Explanation:
         """The order's explanation: how many offers fell for each reason, and the first of them."""
         counts = self.counts
         return Explanation(
@@ -233,26 +233,26 @@ def explain_placed(snapshot: Snapshot, candidate: Candidate, fill: Fill) -> Expl
     else:
         because = f"; it asks {_price(snapshot, ask)}, such GPUs cleared at {_price(snapshot, cleared)}, of which you pay what your limit allows"
     words = f"offer {fill.offer} at {_price(snapshot, fill.price)}, {among}{because}"
-    return candidate.told(snapshot.view.block, fill.offer, words)
+    return candidate.explained(snapshot.view.block, fill.offer, words)
 
 
 def explain_waiting(
     snapshot: Snapshot,
     candidate: Candidate,
     remaining: Remaining,
-    unseated: RejectionReason | None,
+    unplaced: RejectionReason | None,
     *,
     is_last: bool = False,
 ) -> Explanation:
     """An order that could have been placed, or nearly, and was not."""
     order, block, fitting = candidate.order, snapshot.view.block, candidate.fallen_for(UNKNOWN)
-    if len(fitting) and unseated is None and remaining.is_over_budget(order.signed):
+    if len(fitting) and unplaced is None and remaining.is_over_budget(order.signed):
         return Explanation(order.id, block, None, {R.OVER_BUDGET: 1}, Refusal.OverBudget.sentence)
     if not candidate.listed.offers:
         return Explanation(order.id, block, None, {R.NO_OFFERS: 1}, "nobody offers any GPUs")
     codes = candidate.codes.copy()
-    if unseated:
-        codes[fitting] = CODES[unseated]
+    if unplaced:
+        codes[fitting] = CODES[unplaced]
     else:
         _note_lost(codes, fitting, candidate, remaining)
     fallen = replace(candidate, codes=codes)
@@ -261,7 +261,7 @@ def explain_waiting(
         words += (
             f"; fills of yours were refused at least {snapshot.policy.strikes} times lately, so you are served last"
         )
-    return fallen.told(block, None, words)
+    return fallen.explained(block, None, words)
 
 
 def _note_lost(codes: Ints, fitting: Ints, candidate: Candidate, remaining: Remaining) -> None:

@@ -10,7 +10,8 @@ import argparse
 import statistics
 import sys
 
-from scheduler.engine.clear import clear, highest_first
+from scheduler.engine.auction.bidding import highest_first
+from scheduler.engine.clear import clear
 from scripts.bench import budget_words as b
 from scripts.bench.bound import surplus_of
 from scripts.bench.columns import columns_of

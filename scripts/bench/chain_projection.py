@@ -93,7 +93,7 @@ class Past:
     @classmethod
     def of(cls, count: int) -> Past:
         """So many events."""
-        events = tuple(event for event, _ in zip(_story(), range(count), strict=False))
+        events = tuple(event for event, _ in zip(_events_of_a_market(), range(count), strict=False))
         return cls(events, tuple(event.ref.block.number for event in events))
 
     @property
@@ -130,7 +130,7 @@ def _account(kind: int, number: int) -> Address:
     return Address(f"0x{kind << 64 | number + 1:040x}")
 
 
-def _story() -> Iterator[Event]:
+def _events_of_a_market() -> Iterator[Event]:
     """Deposits and listings, then leases for ever: each is opened, and settled in the next busy block."""
     refs = _refs(1)
     for number in range(CLIENTS + PROVIDERS):

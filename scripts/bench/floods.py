@@ -135,9 +135,9 @@ def preferring(orders: int, offers: int) -> Snapshot:
         replace(offer, price=PricePerGpuHour(10 * DOLLAR if snapshot.view.machines[sha256_in(offer.spec)].region == dear else 1_000))
         for offer in snapshot.view.offers
     ]  # fmt: skip
-    wish = Constraints(prefer_regions=(dear,))
+    preferring = Constraints(prefer_regions=(dear,))
     book = [
-        _asking(replace(order, spec=replace(order.spec, constraints=wish)), client=client, max_price=PricePerGpuHour(20 * DOLLAR))
+        _asking(replace(order, spec=replace(order.spec, constraints=preferring)), client=client, max_price=PricePerGpuHour(20 * DOLLAR))
         for order in snapshot.view.orders
     ]  # fmt: skip
     return _of(snapshot, book, listed, money={client: TokenUnits(400 * DOLLAR)})

@@ -1,7 +1,7 @@
 """`python -m scripts.bench.regret`: what a misreport is worth by each way to price a fill, and how near prices are to the duals.
 
 On generated markets one agent after another misreports, all others being truthful, and the engine clears again: a provider asks more than its
-cost for all of its offers, a client bids less than its value in all of its orders. Who sits where depends on reports and not on the price
+cost for all of its offers, a client bids less than its value in all of its orders. Who is placed where depends on reports and not on the price
 rule, so one clearing serves all rules. An agent's regret is the best that it could have gained, knowing all other reports.
 
 Two measures tell how much of that is luck. *Noise*: what truthful agents would gain by the luckiest of as many draws of the lots that break ties.
@@ -27,12 +27,12 @@ from marketplace.domain.book import BookView
 from marketplace.domain.ids import Bytes32
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.clear import clear
-from scheduler.engine.columns import ColumnReader
 from scheduler.engine.documents.plan import Plan
 from scheduler.engine.documents.snapshot import Snapshot
+from scheduler.engine.tables.columns import ColumnReader
 from scripts.bench import rules
 from scripts.bench.columns import Columns, Ints, columns_of
-from scripts.bench.duals import dual_interval, nodes_of
+from scripts.bench.duals import dual_interval, tiers_of
 from scripts.bench.ends import Placed, prices_by
 from scripts.bench.generators import GENERATORS, generator
 from scripts.bench.regret_plot import draw_regret
@@ -60,7 +60,7 @@ class Bourse:
     def __init__(self, snapshot: Snapshot) -> None:
         self.truth, self.reader = snapshot, ColumnReader()
         self.columns = columns_of(snapshot)
-        self.nodes = nodes_of(self.columns)
+        self.tiers = tiers_of(self.columns)
         self.plan, self.placed, self.utilities = self.cleared(snapshot.view, self.columns)
         self.surplus = self.columns.surplus(self.placed.orders, self.placed.offers)
 
@@ -88,7 +88,7 @@ class Bourse:
         orders, offers = reported.rows_of(plan.fills)
         placed = Placed(orders, offers, np.array([fill.price for fill in plan.fills], np.int64))
         true, accounts, found = self.columns, len(self.columns.balance), dict[tuple[str, str], Ints]()
-        for rule, price in prices_by(reported, self.nodes, placed).items():
+        for rule, price in prices_by(reported, self.tiers, placed).items():
             for side, who, margin in (
                 ("clients", true.client[orders], true.limit[orders] - price),
                 ("providers", true.provider[offers], price - true.ask[offers]),
@@ -243,15 +243,15 @@ def _samples(bourse: Bourse, side: str, rng: np.random.Generator) -> Iterable[Sa
 
 
 def _add_duals(tally: Tally, bourse: Bourse) -> None:
-    """How far the prices of nodes are from the interval of the duals, by GPUs sold."""
-    columns, nodes, placed = bourse.columns, bourse.nodes, bourse.placed
+    """How far the prices of tiers are from the interval of the duals, by GPUs sold."""
+    columns, tiers, placed = bourse.columns, bourse.tiers, bourse.placed
     row = {offer: n for n, offer in enumerate(columns.offer_ids)}
-    of_node = np.zeros(nodes.reaches.shape[1], np.int64)
+    of_tier = np.zeros(tiers.reaches.shape[1], np.int64)
     for listed in bourse.plan.prices:
-        of_node[nodes.of[row[listed.first_offer]]] = listed.price
-    node, gpus = nodes.of[placed.offers], columns.gpus[placed.orders]
-    price = of_node[node]
-    lowest, highest = (end[node] for end in dual_interval(columns))
+        of_tier[tiers.of[row[listed.first_offer]]] = listed.price
+    tier, gpus = tiers.of[placed.offers], columns.gpus[placed.orders]
+    price = of_tier[tier]
+    lowest, highest = (end[tier] for end in dual_interval(columns))
     below, above = np.maximum(0.0, lowest - price), np.maximum(0.0, price - highest)
     whole = float((gpus * price).sum())
     off = {"width": highest - lowest, "below": below, "above": above, "distance": below + above}

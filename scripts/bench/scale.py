@@ -20,9 +20,11 @@ import numpy as np
 import psutil
 
 from marketplace.chain import verbs
-from scheduler.engine.clear import clear, hold_here
-from scheduler.engine.columns import ColumnReader
-from scheduler.engine.market import OFFER, ORDER, WISH, Ints, SeatMap
+from scheduler.engine.arrays import Ints
+from scheduler.engine.auction.bidding import hold_here
+from scheduler.engine.auction.state import GANG, OFFER, ORDER, Auction
+from scheduler.engine.clear import clear
+from scheduler.engine.tables.columns import ColumnReader
 from scripts.bench import ten_million as t
 from scripts.bench.assembly import TERMS
 from scripts.bench.generators import Thin, Uniform
@@ -45,11 +47,11 @@ class TimedAuctions:
     seconds: float = 0.0
     shard_sizes: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
-    def __call__(self, market: SeatMap, shards: int) -> Ints:
+    def __call__(self, auction: Auction, shards: int) -> Ints:
         begun = time.perf_counter()
-        offer = hold_here(market, shards)
+        offer = hold_here(auction, shards)
         self.seconds += time.perf_counter() - begun
-        self.shard_sizes = np.bincount(market.orders["shard"], minlength=shards)
+        self.shard_sizes = np.bincount(auction.orders["shard"], minlength=shards)
         return offer
 
 
@@ -117,7 +119,7 @@ def _of_one(thin: Sample, bytes_of: Written) -> dict[str, Number]:
         "snapshot_bytes": round(bytes_of.snapshot),
         "plan_bytes": round(bytes_of.plan),
         "calldata_bytes": round(bytes_of.calldata),
-        "order_bytes": ORDER.itemsize + WISH.itemsize + np.dtype(np.int64).itemsize,
+        "order_bytes": ORDER.itemsize + GANG.itemsize + np.dtype(np.int64).itemsize,
         "offer_bytes": OFFER.itemsize,
         "fills_percent": round(thin.fills_percent, 2),
         "shards": thin.shards,

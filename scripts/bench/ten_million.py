@@ -136,7 +136,7 @@ def _bytes(found: Figures) -> list[tuple[str, str, str]]:
     return [
         ("memory of the book, all schedulers together", f"{book / 10**9:,.1f} GB", "bytes an order"),
         ("memory of a round beside it", f"{beside / 10**9:,.1f} GB", "bytes an order"),
-        ("an auction on Ray: orders out, seats back", f"{orders / 10**6:,.0f} MB", f"{found.scale('order_bytes'):.0f} bytes an order"),
+        ("an auction on Ray: orders out, places back", f"{orders / 10**6:,.0f} MB", f"{found.scale('order_bytes'):.0f} bytes an order"),
         ("an auction on Ray: to every node", f"{offers / 10**6:,.0f} MB", f"{found.scale('offer_bytes'):.0f} bytes an offer"),
         ("a scheduler's first snapshot, all pages", f"{found.scale('snapshot_bytes') * OPEN_ORDERS / 10**9:,.1f} GB", "bytes an order"),
     ]  # fmt: skip

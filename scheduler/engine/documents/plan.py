@@ -50,7 +50,7 @@ class Plan:
     fills: Sequence[Fill]
     """In the order in which they are to be opened, the orders of a group side by side."""
     prices: tuple[PoolPrice, ...]
-    story: Explains
+    explainer: Explains
 
     @cached_property
     def snapshot(self) -> Sha256:
@@ -63,7 +63,7 @@ class Plan:
 
     def explanation(self, order: Bytes32) -> Explanation:
         """Where an order of the book stands. It is worked out when asked for: a pure function of snapshot and plan, like the plan of the snapshot."""
-        return self.story.of(order, self._fills, self.prices)
+        return self.explainer.of(order, self._fills, self.prices)
 
     @property
     def rejections(self) -> tuple[Explanation, ...]:

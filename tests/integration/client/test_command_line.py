@@ -67,13 +67,13 @@ def test_a_job_is_submitted_shown_explained_and_cancelled(
     ]
 
     cancelled = shell.answer("cancel", "1", "--json")
-    story = shell.answer("explain", "1", "--json")
+    summary = shell.answer("explain", "1", "--json")
 
-    assert cancelled["state"] == story["state"] == "cancelled"
-    assert [event["state"] for event in story["history"]] == ["submitted", "running", "cancelled"]
-    assert story["attempts"][0]["exit"] == "LeaseTerminated"
-    assert story["isSettled"]
-    assert int(story["paid"]) + int(story["refunded"]) > 0
+    assert cancelled["state"] == summary["state"] == "cancelled"
+    assert [event["state"] for event in summary["history"]] == ["submitted", "running", "cancelled"]
+    assert summary["attempts"][0]["exit"] == "LeaseTerminated"
+    assert summary["isSettled"]
+    assert int(summary["paid"]) + int(summary["refunded"]) > 0
     assert shell.answer("ps", "--json") == []
     assert "cancelled" in shell.run("explain", "1").stdout
 

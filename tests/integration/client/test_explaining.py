@@ -1,4 +1,4 @@
-"""What a round says of an order reaches its client, and stays in its story."""
+"""What a round says of an order reaches its client, and stays in its summary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.integration.client.conftest import Desk, Play
 from tests.integration.gateway.conftest import Gateway
 
 
-def test_a_story_tells_why_a_job_waits_and_why_it_was_placed_there(desk: Desk, play: Play, gateway: Gateway) -> None:
+def test_a_summary_tells_why_a_job_waits_and_why_it_was_placed_there(desk: Desk, play: Play, gateway: Gateway) -> None:
     """What a round says is kept as long as it matters: the reasons while it waits, the choice when it runs, for good."""
     job = desk.market.submit(play.request())
     waits = Explanation(job.id, gateway.chain.head(), None, {RejectionReason.OUTBID: 2}, "2 offers went to others")

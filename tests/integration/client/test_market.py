@@ -27,7 +27,7 @@ def _balance(gateway: Gateway) -> int:
 
 @pytest.mark.quick
 def test_a_job_is_paid_for_to_the_unit(desk: Desk, play: Play, gateway: Gateway) -> None:
-    """submit → open → receipt → settle: the client pays E(used) and nothing else, and the story says so (P-03)."""
+    """submit → open → receipt → settle: the client pays E(used) and nothing else, and the summary says so (P-03)."""
     before = _balance(gateway)
     job = desk.market.submit(play.request())
     play.open(desk, job)

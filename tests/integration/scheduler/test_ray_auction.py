@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from marketplace.domain.errors import ClusterUnavailable
+from scheduler.engine.arrays import Ints
+from scheduler.engine.auction.state import Auction
 from scheduler.engine.clear import clear
-from scheduler.engine.market import Ints, SeatMap
 from scripts.bench.generators import Thin, Uniform
 
 pytest.importorskip("ray", reason="pip install 'compute-bourse[ray]'")
@@ -29,7 +30,7 @@ ALERT = {
     "health_check_initial_delay_ms": 500, "health_check_period_ms": 500, "health_check_failure_threshold": 2,
     "max_direct_call_object_size": 1_024,
 }  # fmt: skip
-"""Ray's head asks its nodes often whether they live: a lost one is noticed in a second. Seats stay where they were worked out until they are
+"""Ray's head asks its nodes often whether they live: a lost one is noticed in a second. Answers stay where they were worked out until they are
 fetched, as those of large bundles do: they die with their node."""
 
 
@@ -62,7 +63,7 @@ def test_a_cluster_of_three_nodes_gives_the_same_plan_bit_for_bit(auctioneer: Ra
 
 
 class Saboteur(RayAuctioneer):
-    """Has a node killed, once: when all bundles are on their way, or when all are held and no seats have come home yet."""
+    """Has a node killed, once: when all bundles are on their way, or when all are held and no answers have come home yet."""
 
     def __init__(self, cluster: Cluster, *, are_held: bool) -> None:
         self.cluster, self.are_held = cluster, are_held
@@ -70,7 +71,7 @@ class Saboteur(RayAuctioneer):
         cluster.wait_for_nodes()
         super().__init__(cluster.address)
 
-    def _gathered(self, market: SeatMap, bundles: list[Ints], sent: list[Any]) -> Ints:
+    def _gathered(self, auction: Auction, bundles: list[Ints], sent: list[Any]) -> Ints:
         if self.node:
             if self.are_held:
                 ray.wait(sent, num_returns=len(sent), fetch_local=False)
@@ -78,10 +79,10 @@ class Saboteur(RayAuctioneer):
                 assert [self.node.node_id] in places
             self.cluster.remove_node(self.node, allow_graceful=False)
             self.node = None
-        return super()._gathered(market, bundles, sent)
+        return super()._gathered(auction, bundles, sent)
 
 
-@pytest.mark.parametrize("are_held", [False, True], ids=["bundles on their way", "seats not home"])
+@pytest.mark.parametrize("are_held", [False, True], ids=["bundles on their way", "answers not home"])
 def test_a_node_that_dies_during_the_round_changes_nothing(cluster: Cluster, are_held: bool) -> None:
     """What it held is held again elsewhere, and the plan is the same to the last bit."""
     snapshot, auctioneer = MANY_SHARDS.snapshot(2), Saboteur(cluster, are_held=are_held)

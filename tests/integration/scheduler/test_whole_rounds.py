@@ -11,9 +11,10 @@ from typing import Any
 from marketplace.domain import editions
 from marketplace.store.board import Board
 from marketplace.store.redis_server import start_redis
-from scheduler.engine.clear import clear, hold_here
-from scheduler.engine.columns import ColumnReader
+from scheduler.engine.auction.bidding import hold_here
+from scheduler.engine.clear import clear
 from scheduler.engine.documents.snapshot import Snapshot
+from scheduler.engine.tables.columns import ColumnReader
 from scripts.bench import whole_rounds as w
 from scripts.bench.generators import Uniform
 from scripts.bench.whole import LATER_ROUNDS, Indexer, measured

@@ -26,7 +26,7 @@ def test_the_rules_divide_the_surplus_of_a_market_by_hand() -> None:
     """The same market by each rule, who pays 5 and who pays 3."""
     orders = [an_order(f"{limit}", max_price=limit * DOLLAR) for limit in (5, 3, 2)]
     bourse = Bourse(a_snapshot(orders, [an_offer(free=2)]))
-    prices = prices_by(bourse.columns, bourse.nodes, bourse.placed)
+    prices = prices_by(bourse.columns, bourse.tiers, bourse.placed)
 
     assert {rule: (price / DOLLAR).tolist() for rule, price in prices.items()} == {
         "clearing": [2.0, 2.0], "middle": [2.5, 2.5], "upper": [3.0, 3.0], "ask": [1.0, 1.0], "limit": [5.0, 3.0]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from eth_utils.address import to_checksum_address
 
-import scheduler.engine.auction as auctions
-import scheduler.engine.price as prices
+import scheduler.engine.auction.bidding as auctions
+import scheduler.engine.auction.prices as prices
 from marketplace.domain.book import BookOrder, RefusedFill, RejectionReason
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import Address, Bytes32, OfferId
@@ -20,11 +20,15 @@ from marketplace.domain.offers import Offer
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Constraints
 from marketplace.domain.units import Bps, GpuCount, PricePerGpuHour, TokenUnits, UnixTime
-from scheduler.engine import bounds, count, groups, seats
-from scheduler.engine.clear import clear, hold_here
+from scheduler.engine.arrays import Ints
+from scheduler.engine.auction.bidding import hold_here
+from scheduler.engine.auction.state import Auction
+from scheduler.engine.clear import clear
 from scheduler.engine.documents.plan import Plan
-from scheduler.engine.market import Ints, SeatMap
-from scheduler.engine.money import Remaining
+from scheduler.engine.funds import funding
+from scheduler.engine.funds.balances import Remaining
+from scheduler.engine.matching import bounds
+from scheduler.engine.placement import groups, precedence
 from scripts.bench.floods import FLOODS
 from scripts.bench.generators import Thin, Uniform
 from tests.unit.engine.markets import BLOCK, DOLLAR, NOW, PEOPLE, SPEC, a_snapshot, an_offer, an_order
@@ -110,7 +114,9 @@ def test_the_demands_that_take_the_fewest_ways_for_an_order_are_looked_at(
     are drawn."""
     monkeypatch.setattr(bounds, "MOST_WAYS", most)
     rng = np.random.default_rng(seed)
-    asked = bounds.Asked(*(rng.integers(0, most, 100) for most in (12, 5, 9)), tie=np.arange(100, dtype=np.uint64))
+    asked = bounds.Asked(
+        *(rng.integers(0, most, 100) for most in (12, 5, 9)), id_prefix=np.arange(100, dtype=np.uint64)
+    )
     fitting = rng.integers(0, 30, 12)
     kept = bounds.narrow_demands(asked, fitting, HASHES[0]).tolist()
 
@@ -127,8 +133,8 @@ def test_every_rare_demand_is_looked_at_in_some_block(monkeypatch: pytest.Monkey
     """However many others there are of which each is wanted by more."""
     monkeypatch.setattr(bounds, "MOST_DEMANDS", 8)
     demand = np.concatenate((np.repeat(np.arange(20), 3), np.arange(20, 40)))
-    tie = np.random.default_rng(1).integers(0, 2**63, len(demand)).astype(np.uint64)
-    asked = bounds.Asked(demand, np.ones_like(demand), np.ones_like(demand), tie)
+    id_prefix = np.random.default_rng(1).integers(0, 2**63, len(demand)).astype(np.uint64)
+    asked = bounds.Asked(demand, np.ones_like(demand), np.ones_like(demand), id_prefix)
     seen = [set(bounds.common_demands(asked, 40, one).tolist()) for one in HASHES]
 
     assert all(len(one) == 8 and one >= set(range(6)) for one in seen)
@@ -183,28 +189,30 @@ def test_without_a_flood_the_bounds_change_nothing(monkeypatch: pytest.MonkeyPat
 
 def test_a_small_shard_has_an_effort_of_its_size() -> None:
     """So much for each order and open offer, and never more than a large one: a thousand shards take no longer than one."""
-    told: list[tuple[SeatMap, Ints]] = []
+    told: list[tuple[Auction, Ints]] = []
 
-    def hold(market: SeatMap, shards: int) -> Ints:
-        notes, _ = auctions.noted(market, shards, MOST)
-        told.append((market, notes.effort))
-        return hold_here(market, shards)
+    def hold(auction: Auction, shards: int) -> Ints:
+        scratch = auctions.scratch_for(auction, shards, MOST)
+        told.append((auction, scratch.effort))
+        return hold_here(auction, shards)
 
     clear(replace(Thin(), orders=300, offers=100).snapshot(3), hold)
-    market, effort = told[0]
-    rows = np.bincount(market.orders["shard"], minlength=len(effort))
-    for pool in range(len(market.members_from) - 1):
-        shard = {int(market.orders["shard"][at]) for at in range(len(market.orders)) if pool in _accepted(market, at)}
+    auction, effort = told[0]
+    rows = np.bincount(auction.orders["shard"], minlength=len(effort))
+    for pool in range(len(auction.members_from) - 1):
+        shard = {
+            int(auction.orders["shard"][at]) for at in range(len(auction.orders)) if pool in _accepted(auction, at)
+        }
         for one in shard:
-            rows[one] += market.members_from[pool + 1] - market.members_from[pool]
+            rows[one] += auction.members_from[pool + 1] - auction.members_from[pool]
 
     assert effort.tolist() == np.minimum(MOST, auctions.EFFORT_PER_ROW * rows).tolist()
     assert 0 < int((effort == MOST).sum()) < len(effort)
 
 
-def _accepted(market: SeatMap, order: int) -> set[int]:
-    demand = int(market.orders["demand"][order])
-    return set(market.accepts[market.accepts_from[demand] : market.accepts_from[demand + 1]].tolist())
+def _accepted(auction: Auction, order: int) -> set[int]:
+    demand = int(auction.orders["demand"][order])
+    return set(auction.accepts[auction.accepts_from[demand] : auction.accepts_from[demand + 1]].tolist())
 
 
 @pytest.mark.parametrize(("sizes", "factor"), [(4, 1), (15, 1), (16, 2), (40, 3)])
@@ -213,12 +221,12 @@ def test_a_quote_for_many_sizes_takes_more_effort(sizes: int, factor: int) -> No
     orders = [an_order(f"of {gpus}", gpus=gpus) for gpus in range(1, sizes + 1)]
     told: list[int] = []
 
-    def hold(market: SeatMap, shards: int) -> Ints:
-        notes, _ = auctions.noted(market, shards, 10**6)
-        before = int(notes.effort[0])
-        auctions._quote(market, notes, auctions.NO_CHAIN, 0, 0)
-        told.append(before - int(notes.effort[0]))
-        return hold_here(market, shards)
+    def hold(auction: Auction, shards: int) -> Ints:
+        scratch = auctions.scratch_for(auction, shards, 10**6)
+        before = int(scratch.effort[0])
+        auctions._find_entries(auction, scratch, auctions.NO_PATH, 0, 0)
+        told.append(before - int(scratch.effort[0]))
+        return hold_here(auction, shards)
 
     clear(a_snapshot(orders, [an_offer(n, gpus=sizes, free=sizes) for n in (1, 2)]), hold)
 
@@ -227,22 +235,22 @@ def test_a_quote_for_many_sizes_takes_more_effort(sizes: int, factor: int) -> No
 
 @pytest.mark.parametrize("flood", FLOODS)
 def test_an_auction_under_a_flood_ends_soon_after_its_effort_is_used_up(flood: str) -> None:
-    """What is over is at most one chain, and one look round for each cost of a move."""
+    """What is over is at most one path, and one look at all entry costs for each cost of a move."""
     over: list[tuple[int, int]] = []
 
-    def hold(market: SeatMap, shards: int) -> Ints:
-        auctions.begin(market, shards)
-        auctions.seat_by_priority(market)
-        notes, seated = auctions.noted(market, shards, 1_000)
-        auctions.improve(market, notes, seated < 0)
-        factor = 1 + len(market.sizes) // 16
-        once = factor * (2 * len(market.orders) + len(market.members)) + len(market.accepts)
-        over.append((int(notes.effort.min()), once))
-        return np.asarray(market.orders["offer"])
+    def hold(auction: Auction, shards: int) -> Ints:
+        auctions.begin(auction)
+        auctions.assign_by_priority(auction)
+        scratch = auctions.scratch_for(auction, shards, 1_000)
+        auctions.improve(auction, scratch)
+        factor = 1 + len(auction.sizes) // 16
+        once = factor * (2 * len(auction.orders) + len(auction.members)) + len(auction.accepts)
+        over.append((int(scratch.effort.min()), once))
+        return np.asarray(auction.orders["offer"])
 
     clear(FLOODS[flood](2_000, 200), hold)
 
-    assert all(effort > -(auctions.CHAIN + 3) * once for effort, once in over), over
+    assert all(effort > -(auctions.PATH + 3) * once for effort, once in over), over
 
 
 # Money and preferences ------------------------------------------------------------------------------------------------
@@ -254,7 +262,7 @@ def test_who_is_found_in_time_is_served_and_nobody_else_is_touched(monkeypatch: 
     snapshot = Uniform(orders=400, offers=60, provider_money=0.3).snapshot(seed)
     served = []
     for effort in (0, 2_000, 10**9):
-        monkeypatch.setattr(count, "FILLING", effort)
+        monkeypatch.setattr(funding, "FILL_EFFORT", effort)
         served.append({fill.signed.id for fill in clear(snapshot).fills})
 
     assert served[0] <= served[1] <= served[2]
@@ -262,8 +270,8 @@ def test_who_is_found_in_time_is_served_and_nobody_else_is_touched(monkeypatch: 
 
 
 def test_filling_up_raises_no_more_prices_than_its_effort_pays_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each offer that one order tries would make those dearer who sit on its equals: beyond the effort no further one is tried."""
-    monkeypatch.setattr(count, "FILLING", 20_000)
+    """Each offer that one order tries would make those dearer who assign on its equals: beyond the effort no further one is tried."""
+    monkeypatch.setattr(funding, "FILL_EFFORT", 20_000)
     raised, real = list[int](), Remaining.raise_to
 
     def counted(remaining: Remaining, fills: list[tuple[Fill, PricePerGpuHour]]) -> bool:
@@ -275,7 +283,7 @@ def test_filling_up_raises_no_more_prices_than_its_effort_pays_for(monkeypatch: 
 
     assert max(raised) > 1
     # What was tried last may be taken back, too.
-    assert sum(raised) <= 2 * (20_000 // count._ONE_ORDER + max(raised))
+    assert sum(raised) <= 2 * (20_000 // funding._ONE_ORDER + max(raised))
 
 
 @pytest.mark.parametrize("money", [0, 1, 30])
@@ -311,12 +319,12 @@ def _surplus(plan: Plan) -> int:
 
 
 def test_who_prefers_a_region_is_moved_in_time_or_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has a seat in any case."""
+    """It is placed in any case."""
     far = an_offer(2, spec=FAR, price=DOLLAR + DOLLAR // 100)
     snapshot = a_snapshot([an_order(spec=RATHER_FAR)], [an_offer(1), far])
     placed = []
     for effort in (1, 0):
-        monkeypatch.setattr(seats, "PREFERRING", effort)
+        monkeypatch.setattr(precedence, "PREFERRING", effort)
         placed.append([fill.offer for fill in clear(snapshot).fills])
 
     assert placed == [[2], [1]]
@@ -326,7 +334,7 @@ def test_who_prefers_a_region_is_moved_in_time_or_stays(monkeypatch: pytest.Monk
 
 
 def test_prices_that_are_not_passed_on_to_the_end_still_lose_nobody_money(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A chain of nodes along which a price passes on one node a pass, with no time for that."""
+    """A row of tiers along which a price passes on one tier a pass, with no time for that."""
     snapshot = FLOODS["chain"](40, 40)
     whole = clear(snapshot)
     monkeypatch.setattr(prices, "MOST_LOOKS", 1)
@@ -344,11 +352,11 @@ def test_prices_that_are_not_passed_on_to_the_end_still_lose_nobody_money(monkey
 # Groups ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("effort", "seated"), [(0, 0), (1, 2), (10**6, 3)])
+@pytest.mark.parametrize(("effort", "count"), [(0, 0), (1, 2), (10**6, 3)])
 def test_groups_for_which_there_is_no_time_wait_and_are_told_so(
-    monkeypatch: pytest.MonkeyPatch, effort: int, seated: int
+    monkeypatch: pytest.MonkeyPatch, effort: int, count: int
 ) -> None:
-    """Those who offer most are looked at first, one before the auction and one after it if there is time for one. Who comes alone is seated."""
+    """Those who offer most are looked at first, one before the auction and one after it if there is time for one. Who comes alone is placed."""
     monkeypatch.setattr(groups, "EFFORT", effort)
     linked = [a_group(name=name, max_price=price * DOLLAR) for name, price in (("aa", 2), ("bb", 4), ("cc", 3))]
     alone = an_order("alone")
@@ -356,11 +364,11 @@ def test_groups_for_which_there_is_no_time_wait_and_are_told_so(
 
     by_turn = [linked[1], linked[2], linked[0]]
     placed = {fill.signed.id for fill in plan.fills}
-    assert placed == {order.id for order in [*_all(by_turn[:seated]), alone]}
-    assert _told(plan, _all(by_turn[seated:])) == [{R.ROUND_FULL: 1}] * (6 - 2 * seated)
+    assert placed == {order.id for order in [*_all(by_turn[:count]), alone]}
+    assert _told(plan, _all(by_turn[count:])) == [{R.ROUND_FULL: 1}] * (6 - 2 * count)
 
 
-def test_a_flood_of_groups_that_nearly_fit_leaves_the_others_their_seats() -> None:
+def test_a_flood_of_groups_that_nearly_fit_leaves_the_others_their_places() -> None:
     """A provider with one large machine cannot take two large nodes, however many small ones it has."""
     snapshot = FLOODS["groups"](1_000, 40)
     grouped = {order.id for order in snapshot.view.orders if order.spec.group}

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
-from scheduler.engine import columns, table
-from scheduler.engine.columns import distinct, numbered, ranked, sizes_of, tick_bits_of, ticks
-from scheduler.engine.market import Ints
-from scheduler.engine.table import ColumnTable, Kept, as_met
+from marketplace.domain import editions
+from scheduler.engine import arrays
+from scheduler.engine.arrays import Ints, as_met, distinct, numbered, ranked, sizes_of
+from scheduler.engine.tables import kept as rereading
+from scheduler.engine.tables import ticks as tick
+from scheduler.engine.tables.kept import Kept
+from scheduler.engine.tables.table import ColumnTable
+from scheduler.engine.tables.ticks import tick_bits_of, ticks
 from tests.unit.engine.markets import a_snapshot, an_offer
 
 Drawn = Callable[[np.random.Generator, int], Ints]
 COUNTS = (0, 1, 2, 3, 50, 1_000)
-LIMIT = columns._TABLE
+LIMIT = arrays._TABLE
 DRAWN: dict[str, Drawn] = {
     "few": lambda rng, n: rng.integers(0, 4, n),
     "all alike": lambda _, n: np.full(n, 7),
@@ -52,7 +56,7 @@ def test_ranks_are_those_of_numpy(draw: Drawn, count: int) -> None:
 def test_ranks_are_right_where_counting_gives_way_to_sorting(count: int, low: int, beyond: int) -> None:
     """At the width from which values are too sparse to count."""
     values = low + np.arange(count, dtype=np.int64)
-    values[-1:] += columns._SPARSE * count + columns._SMALL_TABLE - max(0, count - 1) + beyond
+    values[-1:] += arrays._SPARSE * count + arrays._SMALL_TABLE - max(0, count - 1) + beyond
     values = np.random.default_rng(1).permutation(values)
     expected, ranks = np.unique(values, return_inverse=True)
     different, at = ranked(values)
@@ -122,11 +126,11 @@ def test_the_tick_is_chosen_by_the_median_ask(count: int) -> None:
         bits = middle.bit_length()
 
         found = tick_bits_of(a_snapshot([], offers).view)
-        assert found == (0 if bits <= columns.FINEST else bits - columns.TICKS_OF_MEDIAN)
+        assert found == (0 if bits <= tick.FINEST else bits - tick.TICKS_OF_MEDIAN)
 
 
 @pytest.mark.parametrize("bits", [0, 1, 40])
-@pytest.mark.parametrize("most", [columns.CAP, columns.MOST])
+@pytest.mark.parametrize("most", [tick.CAP, tick.MOST_MONEY])
 def test_ticks_are_rounded_down_and_bounded(bits: int, most: int) -> None:
     """The same whether the amounts fit a column or not."""
     amounts = [0, 1, 2, 2**30 - 1, 2**30, 2**40, 2**41 - 1, 2**61, 2**63 - 1, -1, -(2**40)]
@@ -142,26 +146,28 @@ def test_ticks_are_rounded_down_and_bounded(bits: int, most: int) -> None:
 @pytest.mark.parametrize("seed", range(25))
 def test_kept_rows_are_what_sorting_all_of_them_gives(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """From none to many and back: old and new ones in runs, one by one, all old, all new, at either end; of every type a column has."""
-    monkeypatch.setattr(table, "SPARE", 30)
+    monkeypatch.setattr(rereading, "SPARE", 30)
     rng = np.random.default_rng(seed)
-    kept = Kept(_read, lambda row: row.name)
-    rows = list[_Named]()
+    kept = Kept(_read, lambda row: row.name, int)
+    rows: Sequence[_Named] = editions.RowSet()
     for _ in range(30):
-        stay = rng.choice([0.0, 0.5, 0.9, 1.0])
-        rows = [row for row in rows if rng.random() < stay]
-        low, high = sorted(rng.integers(0, 1_000, 2).tolist())
-        rows += [_Named(int(rng.integers(low, high + 1))) for _ in range(rng.choice([0, 1, 2, 40]))]
-        rows = [rows[at] for at in rng.permutation(len(rows)).tolist()]
+        stay, low, high = rng.choice([0.0, 0.5, 0.9, 1.0]), *sorted(rng.integers(0, 1_000, 2).tolist())
+        goes = rng.random(len(rows)) >= stay
+        gone = [row for row, is_gone in zip(rows, goes, strict=True) if is_gone]
+        come = [_Named(int(rng.integers(low, high + 1))) for _ in range(rng.choice([0, 1, 2, 40]))]
+        after = [*(row for row, is_gone in zip(rows, goes, strict=True) if not is_gone), *come]
+        after = [after[at] for at in rng.permutation(len(after)).tolist()]
+        rows = tuple(after) if rng.random() < 0.1 else editions.RowSet.after(rows, after, gone, come)
         read, book = kept.reread(rows)
 
         assert len(book) == read.rows == len(rows)
         assert read["name"].tolist() == sorted(row.name for row in rows)
         assert read["is_even"].dtype == np.bool_
-        assert read["tie"].dtype == np.uint64
-        assert list(zip(read["name"].tolist(), read["tie"].tolist(), read["is_even"].tolist(), strict=True)) == [
+        assert read["id_prefix"].dtype == np.uint64
+        assert list(zip(read["name"].tolist(), read["id_prefix"].tolist(), read["is_even"].tolist(), strict=True)) == [
             (row.name, row.name + 2**63, row.name % 2 == 0) for row in book
         ]
-        assert sorted(map(id, book)) == sorted(map(id, rows)) == sorted(read["identity"].tolist())
+        assert sorted(map(id, book)) == sorted(map(id, rows))
 
 
 class _Named:
@@ -174,5 +180,5 @@ class _Named:
 def _read(rows: list[_Named]) -> ColumnTable:
     names = np.array([row.name for row in rows], np.int64)
     return ColumnTable(
-        {"name": names, "tie": names.astype(np.uint64) + np.uint64(2**63), "is_even": names % 2 == 0}, len(rows)
+        {"name": names, "id_prefix": names.astype(np.uint64) + np.uint64(2**63), "is_even": names % 2 == 0}, len(rows)
     )

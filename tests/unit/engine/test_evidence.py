@@ -20,7 +20,7 @@ from marketplace.domain.reputation import (
     Tally,
 )
 from marketplace.domain.units import BPS_WHOLE, UnixTime
-from scheduler.engine.evidence import EvidenceColumns
+from scheduler.engine.tables.evidence import EvidenceColumns
 
 NOW = UnixTime(4_000_000_000)
 

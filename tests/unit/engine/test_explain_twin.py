@@ -19,8 +19,8 @@ from scheduler.engine.clear import clear
 from scheduler.engine.documents.plan import Plan
 from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.explain import NEARNESS
-from scheduler.engine.feasible import reason_against_order
-from scheduler.engine.money import Remaining
+from scheduler.engine.funds.balances import Remaining
+from scheduler.engine.matching.checks import reason_against_order
 from tests.unit.engine.wild import group_of, wild_market, wild_markets
 
 R = RejectionReason

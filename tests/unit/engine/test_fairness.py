@@ -26,7 +26,7 @@ from tests.works import WORK
 
 ROUND_SECONDS = 600
 PATIENT = Policy(patience_seconds=Seconds(3_600), credit_bps=Bps(10_000))
-"""Its elders may cost the whole market: when they are seated is decided by their turn alone."""
+"""Its overdue orders may cost the whole market: when they are placed is decided by their turn alone."""
 NEVER_OLD = Policy(patience_seconds=Seconds(10**9))
 ROUNDS_OF_PATIENCE = PATIENT.patience_seconds // ROUND_SECONDS
 
@@ -89,9 +89,9 @@ STREAMS: dict[str, tuple[dict[str, Any], int, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_nobody_starves_whose_limit_meets_the_price(stream: str) -> None:
-    """The n-th of those who wait, by age, is served within rounds of patience + ceil(n / elders a round) + 1, counted from its acceptance, if its credit covers it.
+    """The n-th of those who wait, by age, is served within rounds of patience + ceil(n / overdue orders a round) + 1, counted from its acceptance, if its credit covers it.
 
-    Elders a round: max(1, seats × elders_per_thousand / 1,000), here one; n also counts elders who pay more and have no seat yet. All newcomers pay more than any who waits, and take all
+    Overdue orders a round: max(1, placements × elders_per_thousand / 1,000), here one; n also counts those who pay more and are not placed yet. All newcomers pay more than any who waits, and take all
     there is: without ageing none who waits is ever served. The highest limit left out is the price, so theirs meet it.
     """
     changes, count, others = STREAMS[stream]
@@ -116,7 +116,7 @@ def test_of_equal_limits_the_larger_ids_are_served_in_time_too() -> None:
 
 
 def test_an_order_does_not_starve_behind_a_stream_of_groups() -> None:
-    """Groups are seated before the auction, but not before those who have waited too long."""
+    """Groups are placed before the auction, but not before those who have waited too long."""
     (single,), offers = _waiting(1), [an_offer(1), an_offer(2)]
 
     def groups(turn: int) -> list[BookOrder]:
@@ -132,7 +132,7 @@ def test_an_order_does_not_starve_behind_a_stream_of_groups() -> None:
 
 
 def test_a_group_does_not_starve_behind_a_stream_of_groups() -> None:
-    """An old one is seated before younger ones that pay more."""
+    """An old one is placed before younger ones that pay more."""
     offers = [an_offer(1), an_offer(2)]
 
     def group(name: str, at: int, limit: int) -> list[BookOrder]:
@@ -152,7 +152,7 @@ def test_a_group_does_not_starve_behind_a_stream_of_groups() -> None:
     assert served_in(old, newcomers, offers, NEVER_OLD) == {}
 
 
-def test_an_elder_is_served_when_its_credit_covers_what_that_costs_and_not_before() -> None:
+def test_an_overdue_order_is_served_when_its_credit_covers_what_that_costs_and_not_before() -> None:
     """To push out a gang of four would cost 3 of the 64 that the market is worth: 4.7 %, ten credits of half a hundredth."""
     usual = Policy()
     (single,) = _waiting(1, classes=1)
@@ -174,14 +174,14 @@ def test_an_elder_is_served_when_its_credit_covers_what_that_costs_and_not_befor
 
 
 def test_who_would_not_pay_the_price_is_not_served_for_its_age() -> None:
-    """An elder meets the price of its round like everybody: what others left out would pay."""
+    """An overdue order meets the price of its round like everybody: what others left out would pay."""
     (cheap,) = _waiting(1, max_price=DOLLAR)
 
     assert served_in([cheap], lambda turn: _new(turn, 9), [an_offer(1), an_offer(2)], PATIENT) == {}
 
 
-def test_elders_take_a_small_share_of_the_seats() -> None:
-    """Of forty seats one is an elder's in a round, though forty would like to be: ageing cannot turn the market into a queue."""
+def test_overdue_orders_take_a_small_share() -> None:
+    """Of forty placements one is an overdue order's in a round, though forty would like to be: ageing cannot turn the market into a queue."""
     offers = [an_offer(n) for n in range(1, 11)]
     waiting = [replace(order, accepted_at=UnixTime(NOW - 9_000)) for order in _waiting(40)]
     plan = clear(snapshot_of(0, [*waiting, *_new(0, 40, max_price=2 * DOLLAR + 1)], offers, PATIENT))
@@ -190,7 +190,7 @@ def test_elders_take_a_small_share_of_the_seats() -> None:
     assert len(placed & {order.id for order in waiting}) == 1
 
 
-def test_an_elder_pushes_no_other_elder_aside() -> None:
+def test_an_overdue_order_pushes_no_other_aside() -> None:
     """Where all have waited too long the highest limits come first: ageing costs nothing there, and those who are served are out of the way."""
     old = [replace(order, accepted_at=UnixTime(NOW - 9_000)) for order in _waiting(9, max_price=2 * DOLLAR)]
     (keen,) = _waiting(1, "keen", max_price=3 * DOLLAR)

@@ -15,11 +15,11 @@ from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.spec import Constraints, Resources
 from marketplace.domain.units import UnixTime
-from scheduler.engine import bounds
 from scheduler.engine.clear import clear
-from scheduler.engine.columns import ColumnReader
-from scheduler.engine.facts import Facts
-from scheduler.engine.feasible import Demands
+from scheduler.engine.matching import bounds
+from scheduler.engine.matching.demands import Demands
+from scheduler.engine.tables.columns import ColumnReader
+from scheduler.engine.tables.facts import Facts
 from tests.unit.engine.markets import BLOCK, DOLLAR, NOW, PEOPLE, SPEC, a_record, a_snapshot, an_offer, an_order
 
 R = RejectionReason

@@ -12,11 +12,13 @@ from marketplace.domain.book import BookOrder, RejectionReason
 from marketplace.domain.fitting import Pair, reason_against, reason_against_order
 from marketplace.domain.offers import Offer
 from marketplace.domain.units import GpuCount, PricePerGpuHour
-from scheduler.engine.columns import ColumnReader
+from scheduler.engine.arrays import UNKNOWN
 from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.explain import CODES, NEARNESS
-from scheduler.engine.facts import UNKNOWN, Facts
-from scheduler.engine.feasible import Demands, refused_at_once
+from scheduler.engine.matching.checks import refused_at_once
+from scheduler.engine.matching.demands import Demands
+from scheduler.engine.tables.columns import ColumnReader
+from scheduler.engine.tables.facts import Facts
 from tests.unit.engine.markets import snapshots
 from tests.unit.engine.wild import wild_market, wild_markets
 

@@ -10,8 +10,8 @@ import pytest
 from marketplace.domain.fills import Fill
 from marketplace.domain.units import PricePerGpuHour
 from scheduler.engine.clear import clear
-from scheduler.engine.fills import Fills
-from scheduler.engine.table import RowValues
+from scheduler.engine.tables.fills import Fills
+from scheduler.engine.tables.table import RowValues
 from scripts.bench.generators import Uniform
 from tests.unit.engine.markets import an_order
 

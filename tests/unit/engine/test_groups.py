@@ -76,7 +76,7 @@ def test_a_group_is_on_distinct_offers_of_one_provider() -> None:
     assert {fill.offer for fill in together.fills} == {3, 4}
 
 
-def test_a_seat_is_found_for_each_if_there_is_one() -> None:
+def test_a_place_is_found_for_each_if_there_is_one() -> None:
     """One order fits both offers, the other is pinned to the one that the first would have taken."""
     linked = a_group(2)
     pinned = a_group(2, offer=OfferId(1))[1]
@@ -106,7 +106,7 @@ def test_a_group_pushes_nobody_aside_who_would_pay_more(limit: int, is_placed: b
     assert len(_placed(plan, singles)) == (0 if is_placed else 8)
 
 
-def test_a_group_that_gave_up_its_seats_takes_what_is_left() -> None:
+def test_a_group_that_gave_up_its_places_takes_what_is_left() -> None:
     """It cannot pay for the machines that others want, but there are two more."""
     singles = [an_order(f"single {n}", client=PEOPLE[4], max_price=3 * DOLLAR, classes=1) for n in range(8)]
     linked = a_group(2, max_price=2 * DOLLAR - 1)

@@ -202,7 +202,7 @@ def test_several_such_clients_take_no_more_than_they_pay_for(layers: int) -> Non
     assert len({fill.price for fill in plan.fills}) == 1
     for client, units in money.items():
         assert sum(fill.price for fill in theirs if fill.signed.order.client == client) <= units
-    # The seats that they do not pay for are the others' in this very round.
+    # The GPUs that they do not pay for are the others' in this very round.
     assert len(_of_honest(plan)) == 40 - len(theirs)
 
 

@@ -13,7 +13,8 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from marketplace.domain.ids import Address
 from marketplace.domain.units import TokenUnits, UnixTime
-from scheduler.engine.clear import clear, highest_first
+from scheduler.engine.auction.bidding import highest_first
+from scheduler.engine.clear import clear
 from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench.bound import surplus_of
 from scripts.bench.columns import Columns, columns_of
@@ -35,7 +36,7 @@ MARKETS: dict[str, dict[str, Any]] = {
 
 
 def _young(snapshot: Snapshot) -> Snapshot:
-    """The market without anybody who has waited too long: elders are seated for another reason than surplus."""
+    """The market without anybody who has waited too long: overdue orders are placed for another reason than surplus."""
     orders = tuple(replace(order, accepted_at=UnixTime(snapshot.now.timestamp - 1)) for order in snapshot.view.orders)
     return replace(snapshot, view=replace(snapshot.view, orders=orders))
 

@@ -16,17 +16,17 @@ from marketplace.domain.offers import Offer
 from marketplace.domain.policy import Policy
 from marketplace.domain.pricing import lock_of
 from marketplace.domain.units import PricePerGpuHour, Seconds
+from scheduler.engine.arrays import NEVER
 from scheduler.engine.clear import clear
 from scheduler.engine.documents.plan import Plan
 from scheduler.engine.documents.snapshot import Snapshot
-from scheduler.engine.market import NEVER
 from scripts.bench.columns import Columns, columns_of
-from scripts.bench.duals import Nodes, nodes_of
+from scripts.bench.duals import Tiers, tiers_of
 from scripts.bench.generators import Trace, Uniform
 from tests.unit.engine.markets import DOLLAR, FAR_MACHINE, a_snapshot, an_offer, an_order, snapshots
 
 PATIENT = Policy(patience_seconds=Seconds(10**9))
-"""No elders: they pay the prices that the others make."""
+"""No overdue orders: they pay the prices that the others make."""
 SMALL: dict[str, Uniform] = {
     "even": Uniform(orders=90, offers=60, models=3, regions=2),
     "scarce": Uniform(orders=150, offers=25, models=3, regions=2),
@@ -44,7 +44,7 @@ class Cleared:
     snapshot: Snapshot
     plan: Plan
     columns: Columns
-    nodes: Nodes
+    tiers: Tiers
 
     @cached_property
     def pairs(self) -> list[tuple[int, int, int]]:
@@ -55,17 +55,17 @@ class Cleared:
 
     @cached_property
     def prices(self) -> dict[int, int]:
-        """The price of each node on which something was sold."""
+        """The price of each tier on which something was sold."""
         row = {offer: n for n, offer in enumerate(self.columns.offer_ids)}
-        return {int(self.nodes.of[row[listed.first_offer]]): listed.price for listed in self.plan.prices}
+        return {int(self.tiers.of[row[listed.first_offer]]): listed.price for listed in self.plan.prices}
 
     @cached_property
     def dearest_used(self) -> dict[int, int]:
-        """The dearest ask of each node that sold something."""
+        """The dearest ask of each tier that sold something."""
         found = defaultdict[int, int](int)
         for _, offer, _ in self.pairs:
-            node = int(self.nodes.of[offer])
-            found[node] = max(found[node], int(self.columns.ask[offer]))
+            tier = int(self.tiers.of[offer])
+            found[tier] = max(found[tier], int(self.columns.ask[offer]))
         return found
 
 
@@ -74,7 +74,7 @@ def cleared(kind: str, seed: int) -> Cleared:
     """A market in which everybody is rich and nobody is pinned."""
     snapshot = replace(SMALL[kind].snapshot(seed), policy=PATIENT)
     columns = columns_of(snapshot)
-    return Cleared(snapshot, clear(snapshot), columns, nodes_of(columns))
+    return Cleared(snapshot, clear(snapshot), columns, tiers_of(columns))
 
 
 @settings(max_examples=200, deadline=None)
@@ -90,12 +90,12 @@ def test_nobody_loses_by_a_round(snapshot: Snapshot) -> None:
 
 @every_market
 def test_a_fill_pays_the_price_of_its_node_between_ask_and_limit(kind: str, seed: int) -> None:
-    """One price for each node: so equal orders on equal offers pay the same (I-4)."""
+    """One price for each tier: so equal orders on equal offers pay the same (I-4)."""
     market = cleared(kind, seed)
     ask, limit = market.columns.ask, market.columns.limit
 
     for order, offer, paid in market.pairs:
-        assert paid == max(ask[offer], min(market.prices[int(market.nodes.of[offer])], limit[order]))
+        assert paid == max(ask[offer], min(market.prices[int(market.tiers.of[offer])], limit[order]))
 
 
 @every_market
@@ -104,9 +104,9 @@ def test_equal_orders_on_equal_offers_pay_the_same(kind: str, seed: int) -> None
     market, paid = cleared(kind, seed), defaultdict[tuple[int, int, int, int], set[int]](set)
     for order, offer, price in market.pairs:
         alike = (
-            market.nodes.group[order],
+            market.tiers.group[order],
             market.columns.limit[order],
-            market.nodes.of[offer],
+            market.tiers.of[offer],
             market.columns.ask[offer],
         )
         paid[alike].add(price)
@@ -116,49 +116,49 @@ def test_equal_orders_on_equal_offers_pay_the_same(kind: str, seed: int) -> None
 
 @every_market
 def test_who_was_needed_is_paid_alike(kind: str, seed: int) -> None:
-    """Every fill on a node pays the dearest ask that was needed there, or all that it offers."""
+    """Every fill on a tier pays the dearest ask that was needed there, or all that it offers."""
     market = cleared(kind, seed)
     for order, offer, paid in market.pairs:
-        assert paid >= min(market.dearest_used[int(market.nodes.of[offer])], market.columns.limit[order])
+        assert paid >= min(market.dearest_used[int(market.tiers.of[offer])], market.columns.limit[order])
 
 
 @every_market
 def test_nobody_is_left_out_who_offered_more_than_the_price(kind: str, seed: int) -> None:
     """Where an order would have fitted the price is at least its limit, or what a machine asks in vain that does not fit it."""
     market = cleared(kind, seed)
-    columns, nodes, prices = market.columns, market.nodes, market.prices
+    columns, tiers, prices = market.columns, market.tiers, market.prices
     placed, used = {order for order, _, _ in market.pairs}, {offer for _, offer, _ in market.pairs}
     unsold = [offer for offer in range(len(columns.ask)) if offer not in used]
 
     for order in set(range(len(columns.order_ids))) - placed:
-        reaches = nodes.reaches[nodes.group[order]]
-        in_vain = min((columns.ask[offer] for offer in unsold if not reaches[nodes.of[offer]]), default=NEVER)
-        for node in np.nonzero(reaches)[0].tolist():
-            if node in prices:
-                assert columns.limit[order] <= prices[node] or in_vain <= prices[node]
+        reaches = tiers.reaches[tiers.group[order]]
+        in_vain = min((columns.ask[offer] for offer in unsold if not reaches[tiers.of[offer]]), default=NEVER)
+        for tier in np.nonzero(reaches)[0].tolist():
+            if tier in prices:
+                assert columns.limit[order] <= prices[tier] or in_vain <= prices[tier]
 
 
 @every_market
 def test_nobody_would_rather_be_elsewhere(kind: str, seed: int) -> None:
-    """No order pays more than another node costs that would have suited it, unless a machine that was needed beside it asks so much."""
+    """No order pays more than another tier costs that would have suited it, unless a machine that was needed beside it asks so much."""
     market = cleared(kind, seed)
     for order, offer, paid in market.pairs:
-        reached = np.nonzero(market.nodes.reaches[market.nodes.group[order]])[0].tolist()
-        cheapest = min(market.prices[node] for node in reached if node in market.prices)
+        reached = np.nonzero(market.tiers.reaches[market.tiers.group[order]])[0].tolist()
+        cheapest = min(market.prices[tier] for tier in reached if tier in market.prices)
 
-        assert paid <= max(cheapest, market.dearest_used[int(market.nodes.of[offer])])
+        assert paid <= max(cheapest, market.dearest_used[int(market.tiers.of[offer])])
 
 
 @every_market
 def test_offering_more_in_vain_never_lowers_a_price(kind: str, seed: int) -> None:
-    """An order that is left out all the same, while the others sit as they sat, can only have made GPUs dearer."""
+    """An order that is left out all the same, while the others are placed as they were, can only have made GPUs dearer."""
     market = cleared(kind, seed)
-    seats = {(fill.signed.id, fill.offer) for fill in market.plan.fills}
-    placed = {order for order, _ in seats}
+    placed_on = {(fill.signed.id, fill.offer) for fill in market.plan.fills}
+    placed = {order for order, _ in placed_on}
     left_out = [n for n, order in enumerate(market.snapshot.view.orders) if order.id not in placed][:12]
     for n in left_out:
         later = clear(_with_limit(market.snapshot, n, 11, 10))
-        if {(fill.signed.id, fill.offer) for fill in later.fills} == seats:
+        if {(fill.signed.id, fill.offer) for fill in later.fills} == placed_on:
             before = {(row.gpu_class, row.first_offer): row.price for row in market.plan.prices}
             assert all(row.price >= before[row.gpu_class, row.first_offer] for row in later.prices)
 

@@ -18,12 +18,13 @@ from marketplace.domain.book import BookOrder, BookView
 from marketplace.domain.ids import ZERO_ADDRESS, Sha256, sha256_of
 from marketplace.domain.offers import Offer
 from marketplace.domain.units import GpuCount, PricePerGpuHour
-from scheduler.engine import columns, table
-from scheduler.engine.clear import clear, hold_here
-from scheduler.engine.columns import ColumnReader, Known
+from scheduler.engine.auction.bidding import hold_here
+from scheduler.engine.clear import clear
 from scheduler.engine.documents.plan import Plan
 from scheduler.engine.documents.snapshot import Snapshot
-from scheduler.engine.table import ColumnTable
+from scheduler.engine.tables import columns, kept
+from scheduler.engine.tables.columns import ColumnReader, Known
+from scheduler.engine.tables.table import ColumnTable
 from scripts.bench.generators import Thin, Trace, Uniform
 from tests.unit.engine.changing import Changing
 from tests.unit.engine.markets import a_snapshot, an_offer, an_order
@@ -106,7 +107,7 @@ def test_a_reader_that_is_told_what_changed_looks_at_nothing_else(monkeypatch: p
 def test_a_reader_forgets_what_is_long_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """It knows hardly more names, kinds and rows than there are, however many have come and gone, and plans of former rounds can still be asked."""
     monkeypatch.setattr(columns, "SPARE", 20)
-    monkeypatch.setattr(table, "SPARE", 20)
+    monkeypatch.setattr(kept, "SPARE", 20)
     market, reader = Uniform(orders=120, offers=40), ColumnReader()
     snapshot = market.snapshot(3)
     plans = [clear(snapshot, hold_here, reader)]
@@ -235,7 +236,8 @@ print(*hashes())
 INTERPRETED = """
 import types, warnings
 import numpy as np
-from scheduler.engine import auction, market, pools, price
+from scheduler.engine.auction import bidding, prices, state
+from scheduler.engine.matching import pools
 
 warnings.simplefilter("error", RuntimeWarning)
 
@@ -253,7 +255,7 @@ def rows_of(make):
     return made
 
 ours = types.SimpleNamespace(**vars(np) | {name: rows_of(getattr(np, name)) for name in ("empty", "zeros")})
-for module in (auction, market, pools, price):
+for module in (bidding, state, pools, prices):
     module.np = ours
 """
 

@@ -70,7 +70,7 @@ def test_the_last_bond_of_a_provider_is_not_for_a_struck_client() -> None:
 
 
 def test_a_group_of_a_struck_client_waits_too() -> None:
-    """Groups are seated before the auction, but not those of a struck client; where there is room it is served whole."""
+    """Groups are placed before the auction, but not those of a struck client; where there is room it is served whole."""
     linked = [
         an_order(
             f"node {rank}",

@@ -1,21 +1,22 @@
-"""The split of a market into shards is exact: cleared together, apart or in any bundling, everybody has the same seat."""
+"""The split of a market into shards is exact: cleared together, apart or in any bundling, everybody is placed alike."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import replace
-from operator import attrgetter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.engine import auction as auctions
-from scheduler.engine.clear import Auctioneer, clear, hold_here
+from scheduler.engine.arrays import Ints
+from scheduler.engine.auction import bidding as auctions
+from scheduler.engine.auction.bidding import Auctioneer, hold_here
+from scheduler.engine.auction.shards import bundles_of
+from scheduler.engine.auction.state import Auction
+from scheduler.engine.clear import clear
 from scheduler.engine.documents.snapshot import Snapshot
-from scheduler.engine.market import NOWHERE, Ints, SeatMap, seat_anew
-from scheduler.engine.shards import bundles_of
 from scripts.bench.generators import Thin, Uniform
 from tests.unit.engine.markets import snapshots
 
@@ -25,25 +26,25 @@ WIDE = Uniform(orders=300, offers=60, models=4, regions=3)
 SEEDS = st.integers(0, 2**32)
 
 
-def part_of(market: SeatMap, rows: Ints) -> SeatMap:
+def part_of(auction: Auction, rows: Ints) -> Auction:
     """These orders by themselves, as if the others were not there. The rows are those of whole shards."""
-    return market._replace(orders=market.orders[rows], wish=market.wish[rows], offers=market.offers.copy())
+    return auction._replace(orders=auction.orders[rows], gang=auction.gang[rows], offers=auction.offers.copy())
 
 
 class Apart:
-    """An auctioneer that holds the auction bundle by bundle, in some order, and remembers the markets."""
+    """An auctioneer that holds the auction bundle by bundle, in some order, and remembers the auctions."""
 
     def __init__(self, most: int, shuffler: random.Random | None = None, hold: Auctioneer = hold_here) -> None:
         self.most, self.shuffler, self.hold = most, shuffler, hold
-        self.markets: list[SeatMap] = []
+        self.held: list[Auction] = []
 
-    def __call__(self, market: SeatMap, shards: int) -> Ints:
-        self.markets.append(market)
-        offer, bundles = np.empty(len(market.orders), np.int64), bundles_of(market, self.most)
+    def __call__(self, auction: Auction, shards: int) -> Ints:
+        self.held.append(auction)
+        offer, bundles = np.empty(len(auction.orders), np.int64), bundles_of(auction, self.most)
         if self.shuffler:
             self.shuffler.shuffle(bundles)
         for rows in bundles:
-            offer[rows] = self.hold(part_of(market, rows), shards)
+            offer[rows] = self.hold(part_of(auction, rows), shards)
         return offer
 
 
@@ -61,33 +62,8 @@ def test_any_bundling_of_shards_gives_the_plan_of_all_at_once(
 @settings(max_examples=200, deadline=None)
 @given(snapshots())
 def test_troubled_little_markets_split_as_exactly(snapshot: Snapshot) -> None:
-    """With groups, elders, empty purses and every other trouble, clearing shard by shard gives the same plan."""
+    """With groups, overdue orders, empty balances and every other trouble, clearing shard by shard gives the same plan."""
     assert clear(snapshot).canonical() == clear(snapshot, Apart(100)).canonical()
-
-
-def test_an_auction_goes_on_in_shards_that_keep_most_of_their_seats(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All seats are kept in every other shard, and two of five in the rest: these are cleared as thoroughly as from nothing."""
-    snapshot, held, told = THIN.snapshot(2), Apart(1), list[list[bool]]()
-    clear(snapshot, held)
-    market = held.markets[-1]
-    sits = [
-        np.flatnonzero((market.orders["shard"] == n) & (market.orders["offer"] != NOWHERE))
-        for n in range(_shards(market))
-    ]
-    kept = np.concatenate([rows[: len(rows) * 2 // 5] if n % 2 else rows for n, rows in enumerate(sits)])
-    seats = np.full(len(snapshot.view.orders), NOWHERE, np.int64)
-    seats[market.orders["row"][kept]] = market.orders["offer"][kept]
-    free = np.array([offer.free for offer in sorted(snapshot.view.offers, key=attrgetter("id"))], np.int64)
-    seat_anew(market, seats, np.zeros(len(seats), np.bool_), free)
-    monkeypatch.setattr(auctions, "improve", lambda market, notes, goes_on: told.append(goes_on.tolist()))
-    _hold_in_python(market, len(sits))
-
-    assert len(sits) > 9
-    assert told == [[bool(len(rows)) and n % 2 == 0 for n, rows in enumerate(sits)]]
-
-
-def _shards(market: SeatMap) -> int:
-    return int(market.orders["shard"].max()) + 1
 
 
 def test_a_shard_that_uses_up_its_effort_takes_none_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,8 +86,8 @@ def test_shards_are_numbered_alike_whatever_the_order_of_the_rows(seed: int, shu
     clear(snapshot, one)
     clear(replace(snapshot, view=replace(view, orders=tuple(orders), offers=tuple(offers))), other)
 
-    assert one.markets[0].orders["shard"].max() > 0
-    for first, second in zip(one.markets, other.markets, strict=True):
+    assert one.held[0].orders["shard"].max() > 0
+    for first, second in zip(one.held, other.held, strict=True):
         assert (first.orders["shard"] == second.orders["shard"]).all()
 
 
@@ -119,8 +95,8 @@ def test_shards_are_numbered_alike_whatever_the_order_of_the_rows(seed: int, shu
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=60), st.integers(1, 9))
 def test_bundles_are_whole_shards_and_every_order_is_in_one(shards: list[int], most: int) -> None:
     """No shard is torn, no row is lost or moved before one of higher priority, and no bundle is empty."""
-    market = _market_with(shards)
-    bundles = bundles_of(market, most)
+    auction = _auction_with(shards)
+    bundles = bundles_of(auction, most)
     found = [{shards[row] for row in rows.tolist()} for rows in bundles]
 
     assert sorted(np.concatenate(bundles).tolist()) == list(range(len(shards)))
@@ -132,19 +108,19 @@ def test_bundles_are_whole_shards_and_every_order_is_in_one(shards: list[int], m
 def test_bundles_are_about_even() -> None:
     """Four hundred shards of one to four orders fill eight bundles to within one shard of each other."""
     sizes = [1 + number % 4 for number in range(400)]
-    bundles = bundles_of(_market_with([number for number, size in enumerate(sizes) for _ in range(size)]), 8)
+    bundles = bundles_of(_auction_with([number for number, size in enumerate(sizes) for _ in range(size)]), 8)
     counts = [len(rows) for rows in bundles]
 
     assert max(counts) - min(counts) <= 4
 
 
-def _market_with(shards: list[int]) -> SeatMap:
-    """A market of which only the shards of its orders matter."""
-    seen = list[SeatMap]()
+def _auction_with(shards: list[int]) -> Auction:
+    """An auction of which only the shards of its orders matter."""
+    seen = list[Auction]()
 
-    def auctioneer(market: SeatMap, count: int) -> Ints:
-        seen.append(market)
-        return hold_here(market, count)
+    def auctioneer(auction: Auction, count: int) -> Ints:
+        seen.append(auction)
+        return hold_here(auction, count)
 
     clear(Thin(orders=60, offers=20, models=1, regions=1, limit_level=9.0).snapshot(1), auctioneer)
     orders = np.repeat(seen[0].orders[:1], len(shards))
@@ -152,14 +128,14 @@ def _market_with(shards: list[int]) -> SeatMap:
     return seen[0]._replace(orders=orders)
 
 
-def _hold_in_python(market: SeatMap, shards: int) -> Ints:
+def _hold_in_python(auction: Auction, shards: int) -> Ints:
     """The auction, its frame in plain Python, where a test can change what it calls."""
-    auctions.auction.py_func(market, shards)
-    return np.asarray(market.orders["offer"])
+    auctions.hold.py_func(auction, shards)
+    return np.asarray(auction.orders["offer"])
 
 
-def _hold_uncompiled(market: SeatMap, shards: int) -> Ints:
+def _hold_uncompiled(auction: Auction, shards: int) -> Ints:
     """The same with the frame of its sweeps, where a test can change the constants."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(auctions, "improve", auctions.improve.py_func)
-        return _hold_in_python(market, shards)
+        return _hold_in_python(auction, shards)

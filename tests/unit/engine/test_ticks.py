@@ -9,7 +9,7 @@ import pytest
 from marketplace.domain.offers import Offer
 from marketplace.domain.units import TokenUnits
 from scheduler.engine.clear import clear
-from scheduler.engine.columns import CAP, tick_bits_of, ticks
+from scheduler.engine.tables.ticks import CAP, tick_bits_of, ticks
 from tests.unit.engine.markets import PEOPLE, a_snapshot, an_offer, an_order
 from tests.unit.engine.wild import refusals_of
 

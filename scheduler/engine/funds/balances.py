@@ -1,6 +1,6 @@
 """The money behind a round: each account's balance over all its orders and bonds, each delegate's budget. Exact, in base units.
 
-Most accounts can surely pay for all that a round costs them: one sum in ticks, rounded up, says so for all of them at once (``Purses``). The
+Most accounts can surely pay for all that a round costs them: one sum in ticks, rounded up, says so for all of them at once (``Balances``). The
 others' fills are counted one by one, as the contract will (``Remaining``).
 """
 
@@ -22,19 +22,18 @@ from marketplace.domain.offers import Offer
 from marketplace.domain.orders import Order, SignedOrder
 from marketplace.domain.pricing import bond_of, lock_of, worst_cost_of
 from marketplace.domain.units import BPS_WHOLE, SECONDS_PER_HOUR, GpuCount, PricePerGpuHour, TokenUnits
-from scheduler.engine.columns import CAP, MOST, Columns
+from scheduler.engine.arrays import Bools, Ints
 from scheduler.engine.documents.snapshot import Snapshot
-from scheduler.engine.market import Bools, Ints
-from scheduler.engine.table import ColumnTable
+from scheduler.engine.tables.columns import Columns
+from scheduler.engine.tables.table import ColumnTable
+from scheduler.engine.tables.ticks import CAP, MOST_MONEY
 
 _HUGE, _HUGE_WORK = 1 << 41, 1 << 31
 """Orders of more ticks or GPU-seconds than this are counted exactly."""
 _THIN = 16
 """A provider whose money covers less than one in so many of its GPUs may have listed them to hold others up."""
-FAR = MOST + 1
+FAR = MOST_MONEY + 1
 """More than any account has. Sums end here."""
-
-
 MONEY = ("gpus", "max_seconds", "tip", "client")
 """Columns of orders that say what a fill costs."""
 
@@ -164,7 +163,7 @@ class Remaining:
         return client, delegate
 
 
-class Purses:
+class Balances:
     """All accounts at once, in ticks: whether they can surely pay. What is rounded is rounded to the unsafe side, so "surely" holds."""
 
     def __init__(self, remaining: Remaining, columns: Columns, bond_floor: TokenUnits) -> None:
@@ -172,7 +171,7 @@ class Purses:
         self._least_bond = min((bond_floor >> bits) + 1, FAR)
         self.balances = columns.balances.copy() if remaining.spent else columns.balances
         for who in remaining.spent.keys() & numbers.keys():
-            self.balances[numbers[who]] = max(0, min(remaining.balance_of(who) >> bits, MOST))
+            self.balances[numbers[who]] = max(0, min(remaining.balance_of(who) >> bits, MOST_MONEY))
 
     def cannot_surely_pay(self, rows: ColumnTable, price: Ints) -> Bools:
         """Of these orders, each by itself, at this price."""

@@ -1,4 +1,4 @@
-"""Who would leave a machine: those who lose least for each GPU, and nobody who need not go."""
+"""Who would release a machine: those who lose least for each GPU, and nobody who need not go."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from scheduler.engine.leavers import PAIR, first_who_free, sort, who_leaves, without_idle
-from scheduler.engine.market import NEVER, NOWHERE, OFFER, ORDER, Ints, Records, sit
+from scheduler.engine.arrays import NEVER, NOWHERE, Ints, Records
+from scheduler.engine.auction.displacement import PAIR, displaced_by, first_to_free, least_loss, sort_by_loss
+from scheduler.engine.auction.state import OFFER, ORDER, assign
 
-HOP, CHAIN, ASK = 5, 7, 100
+HOP, PATH, ASK = 5, 7, 100
 COUNTS = [1, 2, 3, 8, 40, 3_000]
 
 
 class Machine:
-    """One machine on which so many orders sit, some of them moved by this chain already, or held; some have been quoted a place elsewhere."""
+    """One machine on which so many orders assign, some of them moved by this path already, or held; some have been quoted a place elsewhere."""
 
     def __init__(self, count: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -24,8 +25,8 @@ class Machine:
         self.orders["limit"] = ASK + rng.integers(0, 1 + count // 2, count) * 7
         self.orders["demand"] = rng.integers(0, 3, count)
         self.orders["size"] = np.searchsorted([1, 2, 4, 8], self.orders["gpus"])
-        self.orders["offer"] = self.orders["next"] = self.orders["previous"] = self.orders["chain"] = NOWHERE
-        self.orders["chain"][rng.random(count) < 0.1] = CHAIN
+        self.orders["offer"] = self.orders["next"] = self.orders["previous"] = self.orders["path"] = NOWHERE
+        self.orders["path"][rng.random(count) < 0.1] = PATH
         self.orders["is_held"] = rng.random(count) < 0.1
         self.elsewhere: Ints = np.full((3, 4), NEVER, np.int64)
         self.elsewhere[1] = np.array([1, 2, 4, 8]) * (ASK + 30)
@@ -33,8 +34,8 @@ class Machine:
         self.offers["first"], self.offers["ask"] = NOWHERE, ASK
         self.offers["room"] = int(self.orders["gpus"].sum()) + 3
         for order in range(count):
-            sit(self.orders, self.offers, order, 0)
-        self.leavers: Records = np.zeros(count + 1, PAIR)
+            assign(self.orders, self.offers, order, 0)
+        self.displaced: Records = np.zeros(count + 1, PAIR)
 
     def loss(self, order: int) -> int:
         """What this order would lose, from the definition."""
@@ -43,14 +44,14 @@ class Machine:
         elsewhere = int(self.elsewhere[row["demand"], row["size"]])
         return max(0, min(gpus * limit, elsewhere) - gpus * ASK) + (gpus * ASK >> HOP) + 1
 
-    def who_leaves(self, gpus: int) -> tuple[list[int], int]:
-        n, loss = who_leaves(self.orders, self.offers, self.elsewhere, self.leavers, CHAIN, 0, gpus, HOP)
-        return [int(row["order"]) for row in self.leavers[: max(0, n)]], loss
+    def displaced_by(self, gpus: int) -> tuple[list[int], int]:
+        n, loss = displaced_by(self.orders, self.offers, self.elsewhere, self.displaced, PATH, 0, gpus, HOP)
+        return [int(row["order"]) for row in self.displaced[: max(0, n)]], loss
 
     def expected(self, gpus: int) -> tuple[list[int], int]:
         """By sorting once, in fractions: take until it is enough, then keep, from the last, who need not go."""
         short = gpus - int(self.offers["room"][0])
-        may_go = [n for n, row in enumerate(self.orders) if row["chain"] != CHAIN and not row["is_held"]]
+        may_go = [n for n, row in enumerate(self.orders) if row["path"] != PATH and not row["is_held"]]
         may_go.sort(key=lambda n: (Fraction(self.loss(n), int(self.orders["gpus"][n])), -n))
         going = list[int]()
         while may_go and self._freed(going) < short:
@@ -69,29 +70,29 @@ class Machine:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("count", COUNTS)
 def test_those_leave_who_lose_least_for_each_gpu_and_nobody_who_need_not(count: int, seed: int) -> None:
-    """Whatever is asked for, from what is free to more than all; those of this chain, and held ones, stay."""
+    """Whatever is asked for, from what is free to more than all; those of this path, and held ones, stay."""
     machine = Machine(count, seed)
     every = int(machine.orders["gpus"].sum()) + 3
     for gpus in sorted({1, 3, 4, 5, 6, 7, 9, 12, every // 4, every // 2, every * 3 // 4, every, every + 1}):
-        assert machine.who_leaves(gpus) == machine.expected(gpus), gpus
+        assert machine.displaced_by(gpus) == machine.expected(gpus), gpus
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("count", COUNTS)
 def test_one_sort_tells_the_loss_for_every_size(count: int, seed: int) -> None:
-    """Quotes go from size to size through the same sorted leavers."""
+    """Quotes go from size to size through the same sorted displaced."""
     machine = Machine(count, seed)
-    may_go = [n for n, row in enumerate(machine.orders) if row["chain"] != CHAIN and not row["is_held"]]
+    may_go = [n for n, row in enumerate(machine.orders) if row["path"] != PATH and not row["is_held"]]
     for at, order in enumerate(may_go):
-        machine.leavers["order"][at], machine.leavers["value"][at] = order, machine.loss(order)
-    sort(machine.orders, machine.leavers, len(may_go))
+        machine.displaced["order"][at], machine.displaced["value"][at] = order, machine.loss(order)
+    sort_by_loss(machine.orders, machine.displaced, len(may_go))
     held = int(machine.orders["gpus"][may_go].sum())
 
     n, freed, loss, told = 0, 0, 0, {}
     for short in sorted({1, 2, 3, 5, 8, 13, held // 3, held // 2, held} - {0}):
         if short <= held:
-            n, freed, loss = first_who_free(machine.orders, machine.leavers, short, n, freed, loss)
-            told[3 + short] = without_idle(machine.orders, machine.leavers, short, n, freed, loss)
+            n, freed, loss = first_to_free(machine.orders, machine.displaced, short, n, freed, loss)
+            told[3 + short] = least_loss(machine.orders, machine.displaced, short, n, freed, loss)
 
     assert told == {gpus: machine.expected(gpus)[1] for gpus in told}
     assert told or not held

@@ -17,10 +17,11 @@ from marketplace.domain.ids import Address
 from marketplace.domain.offers import Offer
 from marketplace.domain.pricing import bond_of, locked_rounded_up
 from marketplace.domain.units import BPS_WHOLE, PricePerGpuHour, TokenUnits
-from scheduler.engine.columns import CAP, HUGE_TIP, MOST, ColumnReader, Columns
+from scheduler.engine.arrays import Bools, Ints
 from scheduler.engine.documents.snapshot import Snapshot
-from scheduler.engine.market import Bools, Ints
-from scheduler.engine.money import Purses, Remaining
+from scheduler.engine.funds.balances import Balances, Remaining
+from scheduler.engine.tables.columns import HUGE_TIP, ColumnReader, Columns
+from scheduler.engine.tables.ticks import CAP, MOST_MONEY
 from tests.unit.engine.markets import OPENER, PEOPLE, TERMS, a_snapshot, an_offer, an_order
 
 WHO = (*PEOPLE[:3], OPENER)
@@ -41,8 +42,8 @@ class Case:
     price: Ints
 
     @property
-    def purses(self) -> Purses:
-        return Purses(self.remaining, self.columns, self.snapshot.terms.bond_floor)
+    def balances(self) -> Balances:
+        return Balances(self.remaining, self.columns, self.snapshot.terms.bond_floor)
 
     @property
     def remaining(self) -> Remaining:
@@ -59,7 +60,7 @@ class Case:
 
     def may_lack(self) -> Bools:
         columns = self.columns
-        return self.purses.may_lack(columns.orders.at(self.rows), columns.offers.at(self.offers), self.price)
+        return self.balances.may_lack(columns.orders.at(self.rows), columns.offers.at(self.offers), self.price)
 
     def cost(self, order: BookOrder, price: int, more: int = -1) -> int:
         """In units, at the highest price that is so many ticks; and at one unit above it with ``more`` of 0."""
@@ -96,7 +97,9 @@ def test_who_may_lack_money_has_hardly_enough_or_is_beyond_what_columns_tell(see
     count = Counter(who for fill in case.fills for who in _accounts([fill]))
     huge = {who for fill in case.fills if _is_huge(fill, bits) for who in _accounts([fill])}
     near = {
-        who for who in count if most[who] + (SLACK * count[who] + 1 << bits) > min(left.balance_of(who), MOST << bits)
+        who
+        for who in count
+        if most[who] + (SLACK * count[who] + 1 << bits) > min(left.balance_of(who), MOST_MONEY << bits)
     }
     doubtful = [fill for fill, may_lack in zip(case.fills, case.may_lack().tolist(), strict=True) if may_lack]
 
@@ -108,11 +111,11 @@ def test_an_order_that_can_surely_be_paid_by_itself_can_be(seed: int) -> None:
     """And one that cannot is one for which there is hardly enough, or too large to tell."""
     case = _case(random.Random(seed))
     bits, left = case.columns.tick_bits, case.remaining
-    cannot = case.purses.cannot_surely_pay(case.columns.orders.at(case.rows), case.price)
+    cannot = case.balances.cannot_surely_pay(case.columns.orders.at(case.rows), case.price)
     for (order, offer, price), is_doubtful in zip(case.fills, cannot.tolist(), strict=True):
         has, tip = left.balance_of(order.signed.order.client), order.signed.order.tip
         if is_doubtful:
-            is_near = case.cost(order, price, 0) + tip + (SLACK << bits) > min(has, MOST << bits)
+            is_near = case.cost(order, price, 0) + tip + (SLACK << bits) > min(has, MOST_MONEY << bits)
             assert is_near or _is_huge((order, offer, price), bits)
         else:
             assert case.cost(order, price) + tip <= has
@@ -216,7 +219,7 @@ def _money(draw: random.Random, case: Case) -> dict[Address, TokenUnits]:
         needs = max(0, spent[who] - left.balance_of(who))
         ticks = draw.randint(9, 40) if is_rich else draw.randint(-4, 4)
         about = needs + (ticks << bits) + draw.choice([-1, 0, 0, 1])
-        far = (MOST << bits) + draw.choice([-1, 0, 1, 2**200, 10 << bits, -10 << bits])
+        far = (MOST_MONEY << bits) + draw.choice([-1, 0, 1, 2**200, 10 << bits, -10 << bits])
         units = draw.choice([about] * 5 + [2 * about, 2 * about, far, *([] if is_rich else [0])])
         short = draw.choice([1, 1, draw.randint(1, 3 << bits), needs // 2])
         money[who] = TokenUnits(max(0, needs - short if who == poor else 2 * about if poor else units))

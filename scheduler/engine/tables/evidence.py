@@ -9,7 +9,7 @@ import numpy as np
 
 from marketplace.domain.reputation import HALF_LIFE_SECONDS, NEWCOMER, PRIOR_BAD, PRIOR_GOOD, Reputation
 from marketplace.domain.units import BPS_WHOLE, UnixTime
-from scheduler.engine.market import Bools, Ints
+from scheduler.engine.arrays import Bools, Ints
 
 _FRACTION_BITS = 32
 """Of a half-life, as the rule has it (``reputation.share_left``)."""
@@ -32,10 +32,10 @@ class EvidenceColumns:
         known = [one for one in reputations if one is not None]
         numbers = read[[one is not None for one in reputations]]
         columns = []
-        for old, told in zip((self.heard, self.failed, self.as_of), (_heard, _failed, _as_of), strict=True):
+        for old, read_one in zip((self.heard, self.failed, self.as_of), (_heard, _failed, _as_of), strict=True):
             column = np.concatenate((old, np.zeros(accounts - len(old), np.int64)))
             column[read] = 0
-            column[numbers] = [told(one) for one in known]
+            column[numbers] = [read_one(one) for one in known]
             columns.append(column)
         return EvidenceColumns(*columns)
 

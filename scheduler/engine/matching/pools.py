@@ -14,11 +14,9 @@ import numpy as np
 from numba import njit
 
 from marketplace.domain.units import BPS_WHOLE
-from scheduler.engine.bounds import lots
-from scheduler.engine.columns import sizes_of
-from scheduler.engine.facts import UNKNOWN, Facts
-from scheduler.engine.feasible import Demands
-from scheduler.engine.market import NEVER, NOWHERE, OFFER, ORDER, WISH, Bools, Ints, SeatMap, sizes_in
+from scheduler.engine.arrays import NEVER, UNKNOWN, Bools, Ints, lots, sizes_in, starts_of
+from scheduler.engine.matching.demands import Demands
+from scheduler.engine.tables.facts import Facts
 
 _FEW_SIZES = 16
 """To look at all of so many is faster than to find out which are asked for."""
@@ -70,12 +68,12 @@ def pools_of(demands: Demands, rank: Ints) -> Pools:
     of, count = pool_of_group[demands.group], int(pool_of_group.max(initial=UNKNOWN)) + 1
     _, first = np.unique(pool_of_group, return_index=True)
     edges = demands.fits[:, first]
-    accepts_from = _starts(edges.sum(axis=1))
+    accepts_from = starts_of(edges.sum(axis=1))
     accepts = np.nonzero(edges)[1].astype(np.int64)
     best_first = np.empty(len(rank), np.int64)
     best_first[rank] = np.arange(len(rank))
     members = best_first[np.argsort(of[best_first], kind="stable")]
-    members_from = _starts(np.bincount(of, minlength=count))
+    members_from = starts_of(np.bincount(of, minlength=count))
     shard = _components(accepts_from, accepts, count)
     return Pools(demands.of, of, rank, accepts_from, accepts, members_from, members, shard)
 
@@ -90,11 +88,6 @@ def _numbered(fits: Any) -> Ints:
     number = np.empty(len(first), np.int64)
     number[np.argsort(first)] = np.arange(len(first))
     return np.asarray(number[at])
-
-
-def _starts(counts: Any) -> Ints:
-    starts: Ints = np.concatenate((np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)))
-    return starts
 
 
 @njit(cache=True)
@@ -142,49 +135,6 @@ def rank_of(facts: Facts) -> Ints:
     return rank
 
 
-def market_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints, is_held: Bools) -> SeatMap:
-    """The auction's market of these orders, which come by priority: the highest limits first, equal ones by id.
-
-    ``is_held``: of each order, by row, whether it takes no part. Left out are machines that are full from the start, and orders for which there is
-    no machine at all with so many GPUs at their limit.
-    """
-    is_open = room[pools.members] > 0
-    members = pools.members[is_open]
-    members_from = _starts(is_open)[pools.members_from]
-    offers = np.empty(len(room), OFFER)
-    for name, values in {"pool": pools.of, "ask": facts.offers["ask"], "rank": pools.rank, "room": room}.items():
-        offers[name] = values
-    offers["first"], offers["sitting"] = NOWHERE, 0
-    sizes, size_of = sizes_of(facts.orders["gpus"][rows], int(room.max(initial=0)))
-    asked = asked_of(rows, pools.demand, facts.orders["gpus"], size_of, len(pools.shard), len(sizes))
-    ask = facts.offers["ask"]
-    lowest = lowest_of(sizes, asked, pools.accepts_from, pools.accepts, members_from, members, ask, room)
-    orders, wish = np.empty(len(rows), ORDER), np.empty(len(rows), WISH)
-    count = _fill(orders, wish, rows, pools.demand, facts.orders["gpus"], size_of, limit, lowest, pools.shard, is_held)
-    return SeatMap(
-        orders[:count], wish[:count], offers, sizes, pools.accepts_from, pools.accepts, members_from, members
-    )
-
-
-@njit(cache=True)
-def _fill(
-    orders: Any, wish: Any, rows: Ints, demands: Ints, gpus: Ints, size_of: Ints, limits: Ints, lowest: Ints, shard: Ints,
-    is_held: Bools,
-) -> int:  # fmt: skip
-    """Write down those orders that have a chance; how many."""
-    count = 0
-    for row in rows:
-        demand, size, limit = demands[row], size_of[gpus[row]], limits[row]
-        if limit >= lowest[demand, size]:
-            order = orders[count]
-            order.row, order.demand, order.size, order.shard = row, demand, size, shard[demand]
-            order.gpus, order.limit, order.is_held = gpus[row], limit, is_held[row]
-            order.offer, order.next, order.previous, order.chain = NOWHERE, NOWHERE, NOWHERE, NOWHERE
-            wish[count] = demand * lowest.shape[1] + size
-            count += 1
-    return count
-
-
 @njit(cache=True)
 def within_limits(rows: Ints, demands: Ints, gpus: Ints, size_of: Ints, limits: Ints, least: Ints) -> Bools:
     """Which of these orders could pay what is asked at least for their demand and size."""
@@ -224,9 +174,9 @@ def lowest_of(
             for size in range(len(sizes)):
                 if room[offer] >= sizes[size] and cost[offer] < of_pool[pool, size]:
                     of_pool[pool, size] = cost[offer]
-    found, paper = np.full((len(accepts_from) - 1, len(sizes)), NEVER, np.int64), np.empty(len(sizes), np.int64)
+    found, sizes_asked = np.full((len(accepts_from) - 1, len(sizes)), NEVER, np.int64), np.empty(len(sizes), np.int64)
     for demand in range(len(found)):
-        wanted = paper[: sizes_in(asked, demand, paper)]
+        wanted = sizes_asked[: sizes_in(asked, demand, sizes_asked)]
         for pool in accepts[accepts_from[demand] : accepts_from[demand + 1]]:
             for size in wanted:
                 found[demand, size] = min(found[demand, size], of_pool[pool, size])

@@ -65,7 +65,7 @@ class JobResult:
 
 
 @dataclass(frozen=True, slots=True)
-class JobStory:
+class JobSummary:
     """All of it, oldest first."""
 
     job: Bytes32

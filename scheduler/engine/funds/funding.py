@@ -1,6 +1,6 @@
-"""The money of one round: which seats are paid for, and who stays out of the next clearing, or asks for less, because of it.
+"""The funds of one round: which placements are paid for, and who stays out of the next clearing, or asks for less, because of it.
 
-Seats are given without a look at who shares a balance. Then the fills are counted as the contract will lock the money, at one price for equal
+GPUs are assigned without a look at who shares a balance. Then the fills are counted as the contract will lock the money, at one price for equal
 machines: who cannot pay it leaves, and its order makes no price. Of a client's orders those stay that bring it the most surplus for its money.
 """
 
@@ -17,16 +17,16 @@ from numba import njit
 from marketplace.domain.book import RejectionReason
 from marketplace.domain.fills import Fill
 from marketplace.domain.units import PricePerGpuHour
-from scheduler.engine.columns import CAP
-from scheduler.engine.facts import Facts
-from scheduler.engine.fills import Fills
-from scheduler.engine.market import NEVER, NOWHERE, Bools, Ints, gpus_on
-from scheduler.engine.money import FAR, MONEY, Purses, Remaining
-from scheduler.engine.pools import Pools
-from scheduler.engine.price import nodes_of
-from scheduler.engine.seats import Hall
+from scheduler.engine.arrays import NEVER, NOWHERE, Bools, Ints, gpus_on
+from scheduler.engine.auction.prices import tiers_of
+from scheduler.engine.funds.balances import FAR, MONEY, Balances, Remaining
+from scheduler.engine.matching.pools import Pools
+from scheduler.engine.matching.supply import Supply
+from scheduler.engine.tables.facts import Facts
+from scheduler.engine.tables.fills import Fills
+from scheduler.engine.tables.ticks import CAP, TickColumn, Ticks, price_of
 
-FILLING = 6_000_000
+FILL_EFFORT = 6_000_000
 """Effort in units of some 500 ns for those who can still be served when money was short. A flood of orders and offers without money shall not
 hold the round up."""
 _ONE_ORDER, _ONE_OFFER = 20, 100
@@ -35,16 +35,17 @@ _ONE_ORDER, _ONE_OFFER = 20, 100
 
 @dataclass
 class Clearing:
-    """Who sits where after one clearing, and at what prices. Ticks; rows of orders and of offers."""
+    """Which offer each order is placed on by one clearing, and at what prices."""
 
     offer: Ints
-    price: Ints
-    """Of each offer: the clearing price of its node, and no less than the dearest ask that sold there."""
-    limit: Ints
+    """Of each order, or NOWHERE."""
+    price: TickColumn
+    """Of each offer: the clearing price of its tier, and no less than the dearest ask that sold there."""
+    limit: TickColumn
     """Of each order: what it could be asked for at most."""
     makes_none: Bools
     """Of each order: whether it was left out for want of money, its client's or the provider's, and so makes no price."""
-    unseated: dict[int, RejectionReason]
+    unplaced: dict[int, RejectionReason]
     """Orders of groups that took no part, and why."""
 
 
@@ -53,39 +54,39 @@ class Bill:
     """What a clearing comes to."""
 
     prices: dict[int, PricePerGpuHour]
-    """What each row pays for which the money is there, by priority; base units."""
+    """What each row pays for which the money is there, by priority."""
     lacking: dict[int, RejectionReason]
-    """What the other seated rows lack."""
-    dearest: dict[int, int]
-    """Where ticks are coarser than units: of a node, the dearest ask that sold there, in units."""
+    """What the other placed rows lack."""
+    dearest: dict[int, PricePerGpuHour]
+    """Where ticks are coarser than base units: of a tier, the dearest ask that sold there."""
 
 
-class Count:
-    """Counts the money of every clearing of one round, and remembers who fell short."""
+class Funding:
+    """Bills every clearing of one round, and remembers who fell short."""
 
     def __init__(self, facts: Facts, pools: Pools, rows: Ints, is_last: Bools) -> None:
         """``rows``: the orders that take part; ``is_last``: of all orders, those whose clients are served last."""
-        self._facts, self._pools, self._rows, self._is_last = facts, pools, rows, is_last
-        self._snapshot, self._columns = facts.snapshot, facts.columns
+        self.facts, self.pools, self._rows, self.is_last = facts, pools, rows, is_last
+        self._columns = facts.columns
         self._at_first = remaining = Remaining(facts.snapshot)
         self._room: Ints = np.maximum(0, facts.offers["free"])
         for at, offer in enumerate(facts.columns.listings) if facts.snapshot.posted else ():
             self._room[at] = remaining.free_of(offer.id)
-        self._purses = Purses(remaining, facts.columns, facts.snapshot.terms.bond_floor)
+        self._funds = Balances(remaining, facts.columns, facts.snapshot.terms.bond_floor)
         self._alone = self._limits(remaining)
         self.limit = self._alone
-        """Of each order, in ticks: its limit, or less where its client has not so much."""
+        """Of each order: its limit, or less where its client has not so much."""
         self.room = self._room.copy()
         """Of each offer: GPUs for the next clearing."""
-        self.first, self.nodes = nodes_of(pools, self._room)
+        self.first, self.tiers = tiers_of(pools, self._room)
         """Equal machines: of one pool, with equally many GPUs free when the round begins. They have one price."""
         self.barred: dict[int, RejectionReason] = {}
         """The orders that stay out of the next clearing."""
-        self._effort = FILLING
+        self._effort = FILL_EFFORT
         """What is left of it."""
-        self._poor = np.zeros(len(self._purses.balances), np.bool_)
+        self._is_short = np.zeros(len(self._funds.balances), np.bool_)
         """Of each account: whether it turned out to be short, as a client."""
-        self._poor[facts.orders["client"][rows[self._alone[rows] < facts.orders["limit"][rows]]]] = True
+        self._is_short[facts.orders["client"][rows[self._alone[rows] < facts.orders["limit"][rows]]]] = True
         self._is_favoured = np.zeros(len(self._alone), np.bool_)
         """Of each order: whether its client spends its money on it before all others, to see what that is worth (``favour``)."""
         self._is_tried = np.zeros(len(self._alone), np.bool_)
@@ -94,12 +95,12 @@ class Count:
         self._limit_by_means(np.full(len(self._alone), NOWHERE, np.int64), np.zeros(len(self._room), np.int64))
 
     @property
-    def is_anybody_poor(self) -> bool:
-        return bool(self._poor.any())
+    def is_anybody_short(self) -> bool:
+        return bool(self._is_short.any())
 
-    def _limits(self, remaining: Remaining) -> Ints:
+    def _limits(self, remaining: Remaining) -> TickColumn:
         limit = self._columns.orders["limit"].copy()
-        cannot_surely = self._purses.cannot_surely_pay(self._columns.orders.only(*MONEY), limit)
+        cannot_surely = self._funds.cannot_surely_pay(self._columns.orders.only(*MONEY), limit)
         for row in self._rows[cannot_surely[self._rows]].tolist():
             highest = remaining.highest_price(self._columns.book[row].signed)
             limit[row] = min(highest >> self._columns.tick_bits, CAP)
@@ -107,7 +108,7 @@ class Count:
 
     def _sorted(self, rows: Ints) -> Ints:
         """By priority. One number says all: who comes last, the limit from above, and the row."""
-        limit, is_last = CAP - self.limit[rows], self._is_last[rows].astype(np.int64)
+        limit, is_last = CAP - self.limit[rows], self.is_last[rows].astype(np.int64)
         bits = len(self.limit).bit_length()
         return np.asarray(np.sort((is_last * (2 * CAP) + limit) << bits | rows) & (1 << bits) - 1)
 
@@ -115,67 +116,73 @@ class Count:
         """The rows that take part and are among these, by priority."""
         return np.asarray(self.priority[among[self.priority]])
 
-    def raised(self, seats: Ints, price: Ints) -> Ints:
-        """These prices, but none below the dearest ask that sells on a node when orders sit like this."""
-        rows, asks = np.nonzero(seats != NOWHERE)[0], np.zeros(len(self.first), np.int64)
-        np.maximum.at(asks, self.nodes.of[seats[rows]], self._columns.offers["ask"][seats[rows]])
-        return np.asarray(np.maximum(price, asks[self.nodes.of]))
+    def raised(self, assigned: Ints, price: TickColumn) -> TickColumn:
+        """These prices, but none below the dearest ask that sells on a tier with these assignments."""
+        rows, asks = np.nonzero(assigned != NOWHERE)[0], np.zeros(len(self.first), np.int64)
+        np.maximum.at(asks, self.tiers.of[assigned[rows]], self._columns.offers["ask"][assigned[rows]])
+        return np.asarray(np.maximum(price, asks[self.tiers.of]))
 
     # What a clearing comes to
 
     def bill(self, outcome: Clearing) -> Bill:
-        """What each seated order pays: the price of its node, or its own signed limit; and who lacks the money for it."""
+        """What each placed order pays: the price of its tier, or its own signed limit; and who lacks the money for it."""
         rows = self.by_priority(outcome.offer != NOWHERE)
         offers = outcome.offer[rows]
         orders = self._columns.orders.only("is_special", *MONEY).at(rows)
         listed = self._columns.offers.only("ask", "bond_bps", "provider").at(offers)
         price = np.minimum(outcome.price[offers], self._columns.orders["limit"][rows])
-        is_doubtful = (
-            self._purses.may_lack(orders, listed, price) | orders["is_special"] | (self._columns.tick_bits > 0)
-        )
-        bill = Bill(dict(zip(rows.tolist(), price.tolist(), strict=True)), {}, self._dearest(rows, offers))
+        is_doubtful = self._funds.may_lack(orders, listed, price) | orders["is_special"] | (self._columns.tick_bits > 0)
+        # Where ticks are coarser than base units all of these are counted exactly.
+        prices = {
+            row: price_of(Ticks(level), self._columns.tick_bits)
+            for row, level in zip(rows.tolist(), price.tolist(), strict=True)
+        }
+        bill = Bill(prices, {}, self._dearest(rows, offers))
         doubtful = np.flatnonzero(is_doubtful)
         by_worth = doubtful[self._by_worth(rows[doubtful], price[doubtful])]
         remaining = self._at_first.anew()
         for row, offer in zip(rows[by_worth].tolist(), offers[by_worth].tolist(), strict=True):
-            paid = self._counted(remaining, row, offer, self._units(bill, offer, int(outcome.price[offer])))
+            paid = self._counted(remaining, row, offer, self._level(bill, offer, outcome.price))
             if isinstance(paid, RejectionReason):
                 del bill.prices[row]
                 bill.lacking[row] = paid
             else:
                 bill.prices[row] = paid
-        for row in self._torn(bill):
+        for row in self._broken(bill):
             del bill.prices[row]
         return bill
 
-    def _dearest(self, rows: Ints, offers: Ints) -> dict[int, int]:
-        found = dict[int, int]()
+    def _dearest(self, rows: Ints, offers: Ints) -> dict[int, PricePerGpuHour]:
+        found = dict[int, PricePerGpuHour]()
         for offer in np.unique(offers).tolist() if self._columns.tick_bits else ():
-            node, ask = int(self.nodes.of[offer]), self._columns.listings[offer].price
-            found[node] = max(found.get(node, 0), ask)
+            tier, ask = int(self.tiers.of[offer]), self._columns.listings[offer].price
+            found[tier] = max(found.get(tier, ask), ask)
         return found
 
-    def _units(self, bill: Bill, offer: int, price: int) -> int:
-        """A price of ticks in base units: of equal machines, the same."""
-        return max(price << self._columns.tick_bits, bill.dearest.get(int(self.nodes.of[offer]), 0))
+    def _level(self, bill: Bill, offer: int, price: TickColumn) -> PricePerGpuHour:
+        """What machines equal to this offer's cost, at these prices."""
+        level = price_of(Ticks(int(price[offer])), self._columns.tick_bits)
+        return max(level, bill.dearest.get(int(self.tiers.of[offer]), level))
 
-    def _by_worth(self, rows: Ints, price: Ints) -> Ints:
-        """The places of these rows, the orders of a client by what it would rather have for its money at these prices in ticks: by surplus for
+    def _by_worth(self, rows: Ints, price: TickColumn) -> Ints:
+        """The places of these rows, the orders of a client by what it would rather have for its money at these prices: by surplus for
         each unit of money, or by surplus alone, whichever brings more of it. Those who are served last come last."""
         orders, limit = self._columns.orders.only(*MONEY).at(rows), self._columns.orders["limit"][rows]
-        cost = self._purses.cost(orders, price)
+        cost = self._funds.cost(orders, price)
         gain = np.maximum(0, limit - price) * orders["gpus"]
-        is_late = 2 * self._is_last[rows] - self._is_favoured[rows]
+        is_late = 2 * self.is_last[rows] - self._is_favoured[rows]
         worth = (gain << 16) // cost
         turns = [np.lexsort((rows, -limit, *keys, is_late)) for keys in ((-worth,), (-worth, -gain))]
-        brings = [self._purses.brought(orders["client"][turn], cost[turn], gain[turn]) for turn in turns]
+        brings = [self._funds.brought(orders["client"][turn], cost[turn], gain[turn]) for turn in turns]
         place = np.empty((2, len(rows)), np.int64)
         for at, turn in enumerate(turns):
             place[at, turn] = np.arange(len(rows))
         is_better = (brings[1] >= brings[0])[orders["client"]]
         return np.lexsort((np.where(is_better, place[1], place[0]), is_late))
 
-    def _counted(self, remaining: Remaining, row: int, offer: int, price: int) -> PricePerGpuHour | RejectionReason:
+    def _counted(
+        self, remaining: Remaining, row: int, offer: int, price: PricePerGpuHour
+    ) -> PricePerGpuHour | RejectionReason:
         """What the row pays on this offer where equal machines cost so much, counted as opened. Or what is lacking."""
         signed, listing = self._columns.book[row].signed, self._columns.listings[offer]
         fill = Fill(signed, listing.id, PricePerGpuHour(min(max(price, listing.price), signed.order.max_price)))
@@ -186,14 +193,14 @@ class Count:
             remaining.take(fill)
         return fill.price if lacking is None else lacking
 
-    def surplus(self, seats: Ints) -> int:
-        """What those who sit are worth together: GPUs × (limit − ask), in ticks."""
-        rows = np.nonzero(seats != NOWHERE)[0]
-        orders, asks = self._columns.orders, self._columns.offers["ask"][seats[rows]]
-        return int((orders["gpus"][rows] * (orders["limit"][rows] - asks)).sum())
+    def surplus(self, assigned: Ints) -> Ticks:
+        """What those who are assigned are worth together: GPUs × (limit − ask)."""
+        rows = np.nonzero(assigned != NOWHERE)[0]
+        orders, asks = self._columns.orders, self._columns.offers["ask"][assigned[rows]]
+        return Ticks(int((orders["gpus"][rows] * (orders["limit"][rows] - asks)).sum()))
 
     def fills(self, outcome: Clearing, rows: Ints, prices: Mapping[int, PricePerGpuHour]) -> Fills:
-        """The fills of these rows, which sit where the outcome says."""
+        """The fills of these rows, on the offers that the outcome says."""
         offers = self._columns.offers["id"][outcome.offer[rows]]
         return Fills(self._columns.book, rows, offers, list(map(prices.__getitem__, rows.tolist())))
 
@@ -212,25 +219,25 @@ class Count:
         for row, reason in bill.lacking.items():
             offer = outcome.offer[row]
             # Whoever lacks a bond for its own order, or for one served last, keeps nobody else from that offer.
-            is_own = self._columns.offers["provider"][offer] == clients[row] or self._is_last[row]
+            is_own = self._columns.offers["provider"][offer] == clients[row] or self.is_last[row]
             if reason is RejectionReason.PROVIDER_BALANCE_TOO_LOW and not is_own:
                 self.room[offer] = paid[offer]
             elif reason is RejectionReason.CLIENT_BALANCE_TOO_LOW:
-                self._poor[clients[row]] = True
+                self._is_short[clients[row]] = True
             else:
                 self.barred[row] = reason
         self._limit_by_means(outcome.offer, outcome.price)
 
-    def _limit_by_means(self, offer: Ints, price_of: Ints) -> None:
+    def _limit_by_means(self, offer: Ints, price_on: TickColumn) -> None:
         """Of each client who is short: its orders as it would rather have them at these prices, each of which can ask for no more than what is
         paid for if all of them up to this one are, were all prices higher or lower alike."""
-        rows = self._rows[self._poor[self._columns.orders["client"][self._rows]]]
-        price, is_seated = np.minimum(self._cheapest(rows, price_of), CAP), offer[rows] != NOWHERE
-        price[is_seated] = price_of[offer[rows[is_seated]]]
+        rows = self._rows[self._is_short[self._columns.orders["client"][self._rows]]]
+        price, is_placed = np.minimum(self._cheapest(rows, price_on), CAP), offer[rows] != NOWHERE
+        price[is_placed] = price_on[offer[rows[is_placed]]]
         orders = self._columns.orders.only(*MONEY)
         order = self._by_worth(rows, price)
         rows, price = rows[order], price[order]
-        means = self._purses.limits(orders.at(rows), price)
+        means = self._funds.limits(orders.at(rows), price)
         self.limit = self._alone.copy()
         self.limit[rows] = np.minimum(self._alone[rows], means)
         self.priority = self._sorted(self._rows)
@@ -238,26 +245,26 @@ class Count:
     def cannot_pay(self, outcome: Clearing, bill: Bill) -> Ints:
         """Orders that were left out, of clients who were short, who could not pay for them what equal machines cost, beside what they pay for."""
         orders, kept = self._columns.orders, np.fromiter(bill.prices, np.int64, len(bill.prices))
-        rows = self._rows[self._poor[orders["client"][self._rows]] & (outcome.offer[self._rows] == NOWHERE)]
-        money, spent = orders.only(*MONEY), np.zeros(len(self._poor), np.int64)
+        rows = self._rows[self._is_short[orders["client"][self._rows]] & (outcome.offer[self._rows] == NOWHERE)]
+        money, spent = orders.only(*MONEY), np.zeros(len(self._is_short), np.int64)
         paid = np.minimum(outcome.price[outcome.offer[kept]], orders["limit"][kept])
-        cost = self._purses.cost(money.at(kept), paid, FAR)
+        cost = self._funds.cost(money.at(kept), paid, FAR)
         np.add.at(spent, orders["client"][kept], cost)
         spent[orders["client"][kept[cost == FAR]]] = FAR
-        left = (self._purses.balances - spent)[orders["client"][rows]]
+        left = (self._funds.balances - spent)[orders["client"][rows]]
         cheapest = np.minimum(self._cheapest(rows, outcome.price), CAP)
-        return np.asarray(rows[self._purses.cost(money.at(rows), cheapest, FAR) > left])
+        return np.asarray(rows[self._funds.cost(money.at(rows), cheapest, FAR) > left])
 
     def favour(self, outcome: Clearing) -> int:
         """The order of a short client that, served before its others, could gain the most of those that are left out and were not tried yet; or
-        NOWHERE. It comes first in what the next clearing is told."""
+        NOWHERE. It comes first when the next clearing is billed."""
         orders, at = self._columns.orders, outcome.offer
-        rows = self._rows[self._poor[orders["client"][self._rows]] & ((at == NOWHERE) & ~self._is_tried)[self._rows]]
+        rows = self._rows[
+            self._is_short[orders["client"][self._rows]] & ((at == NOWHERE) & ~self._is_tried)[self._rows]
+        ]
         price = np.minimum(self._cheapest(rows, np.zeros(len(self._room), np.int64)), CAP)
         gain = (orders["limit"][rows] - price) * orders["gpus"][rows]
-        can_pay = (
-            self._purses.cost(orders.only(*MONEY).at(rows), price) <= self._purses.balances[orders["client"][rows]]
-        )
+        can_pay = self._funds.cost(orders.only(*MONEY).at(rows), price) <= self._funds.balances[orders["client"][rows]]
         gain = np.where(can_pay, gain, 0)
         if gain.max(initial=0) <= 0:
             return NOWHERE
@@ -275,13 +282,13 @@ class Count:
         """
         orders, listed = self._columns.orders, self._columns.offers
         usual = int(np.median(orders["max_seconds"][self._rows])) if len(self._rows) else 0
-        self.room = self._purses.bonded(self.room, listed, self._pools.rank, usual)
+        self.room = self._funds.bonded(self.room, listed, self.pools.rank, usual)
 
-    def _cheapest(self, rows: Ints, price: Ints) -> Ints:
-        """The lowest price, in ticks, of machines that could serve each of these orders."""
-        return Hall(self._facts, self._pools, self.limit, self._room, price).cheapest(rows)
+    def _cheapest(self, rows: Ints, price: TickColumn) -> TickColumn:
+        """The lowest price of machines that could serve each of these orders."""
+        return Supply(self.facts, self.pools, self.limit, self._room, price).cheapest(rows)
 
-    def _torn(self, bill: Bill) -> list[int]:
+    def _broken(self, bill: Bill) -> list[int]:
         """Paid rows of groups of which another row was not: all or none."""
         broken = {self.group(row) for row in bill.lacking} - {None}
         return [row for row in bill.prices if self.group(row) in broken] if broken else []
@@ -291,8 +298,7 @@ class Count:
         return (self._columns.book[row].signed.order.client, group.id) if group else None
 
     def fill_up(self, outcome: Clearing, bill: Bill) -> None:
-        """When money was short: whoever can still be served with what is left is, by priority, order by order, and sits there, while there is
-        time.
+        """When money was short: whoever can still be served with what is left is, by priority, order by order, while there is time.
 
         What is left only shrinks: a demand for which there is no room is not asked for again, nor is a provider for a bond as large as one
         that it could not cover.
@@ -300,9 +306,9 @@ class Count:
         gpus, bits = self._columns.orders["gpus"], self._columns.tick_bits
         listed, paid = self._columns.offers, list(bill.prices)
         bond = listed["ask"] * listed["bond_bps"]
-        remaining, sitting = self._left_after(outcome, bill.prices), defaultdict[int, list[int]](list)
-        for row, node in zip(paid, self.nodes.of[outcome.offer[paid]].tolist(), strict=True):
-            sitting[node].append(row)
+        remaining, sold_on = self._left_after(outcome, bill.prices), defaultdict[int, list[int]](list)
+        for row, tier in zip(paid, self.tiers.of[outcome.offer[paid]].tolist(), strict=True):
+            sold_on[tier].append(row)
         left = self._room - gpus_on(outcome.offer[paid], gpus[paid], len(self._room))
         fitting, too_much = dict[int, Ints](), np.full(len(left), NEVER, np.int64)
         for row in self.priority.tolist():
@@ -310,9 +316,9 @@ class Count:
                 break
             if row in bill.prices or self.group(row) is not None:
                 continue
-            signed, demand = self._columns.book[row].signed, int(self._pools.demand[row])
+            signed, demand = self._columns.book[row].signed, int(self.pools.demand[row])
             if demand not in fitting:
-                fitting[demand] = self._pools.offers_of(demand)
+                fitting[demand] = self.pools.offers_of(demand)
             offers, at = fitting[demand], 0
             self._effort -= _ONE_ORDER + len(offers) // 128
             highest = min(remaining.highest_price(signed) >> bits, CAP)
@@ -321,19 +327,19 @@ class Count:
             while self._effort > 0 and (at := may_come(at)) < len(offers):
                 offer, at = int(offers[at]), at + 1
                 self._effort -= _ONE_OFFER
-                listing, node = self._columns.listings[offer], int(self.nodes.of[offer])
-                level = max(listing.price, self._units(bill, offer, int(outcome.price[offer])))
-                raised = self._raised(outcome, bill, sitting[node], level) if level == listing.price else []
+                listing, tier = self._columns.listings[offer], int(self.tiers.of[offer])
+                level = max(listing.price, self._level(bill, offer, outcome.price))
+                raised = self._raised(outcome, bill, sold_on[tier], level) if level == listing.price else []
                 self._effort -= _ONE_ORDER * len(raised)
                 if not remaining.raise_to(raised):
                     continue
                 price = self._counted(remaining, row, offer, level)
                 if not isinstance(price, RejectionReason):
-                    bill.prices |= {other: pays for other, (_, pays) in zip(sitting[node], raised, strict=False)}
+                    bill.prices |= {other: pays for other, (_, pays) in zip(sold_on[tier], raised, strict=False)}
                     bill.prices[row], outcome.offer[row] = price, offer
-                    outcome.price[self.nodes.of == node] = max(int(outcome.price[offer]), int(listed["ask"][offer]))
-                    bill.dearest[node] = max(bill.dearest.get(node, 0), listing.price)
-                    sitting[node].append(row)
+                    outcome.price[self.tiers.of == tier] = max(int(outcome.price[offer]), int(listed["ask"][offer]))
+                    bill.dearest[tier] = max(bill.dearest.get(tier, listing.price), listing.price)
+                    sold_on[tier].append(row)
                     left[offer] -= gpus[row]
                     break
                 remaining.raise_to([(fill._replace(price=pays), fill.price) for fill, pays in raised])
@@ -341,7 +347,9 @@ class Count:
                     no_less = (listed["provider"] == listed["provider"][offer]) & (bond >= bond[offer])
                     too_much[no_less] = np.minimum(too_much[no_less], work)
 
-    def _raised(self, outcome: Clearing, bill: Bill, rows: list[int], price: int) -> list[tuple[Fill, PricePerGpuHour]]:
+    def _raised(
+        self, outcome: Clearing, bill: Bill, rows: list[int], price: PricePerGpuHour
+    ) -> list[tuple[Fill, PricePerGpuHour]]:
         """The fills of these rows, and what each pays where equal machines cost so much."""
         found = list[tuple[Fill, PricePerGpuHour]]()
         for row in rows:

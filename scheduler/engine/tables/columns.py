@@ -1,8 +1,6 @@
 """The snapshot's rows as columns of integers, so that a round looks at a hundred thousand orders in a handful of operations.
 
-Prices become *ticks*: the token's base units where the median ask is below 2^26 of them, else 2^k of them each, rounded down, so that the
-median, of asks that orders could pay, is some millions of ticks; at most ``CAP`` ticks, which is 256 times as much or more (a tip is rounded up). So products with GPUs fit
-64 bits whatever a single order or offer says; prices that are paid stay exact (``money``).
+Prices become *ticks* (``ticks``; a tip is rounded up).
 
 Reading a row costs more than clearing it, and most rows stay the same from round to round: ``ColumnReader`` keeps what it has read. That makes
 a round faster and never different (a test compares): names and kinds are numbered as they are met, and no result depends on a number.
@@ -13,7 +11,7 @@ looked at once for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -25,33 +23,25 @@ from marketplace.domain.ids import ZERO_ADDRESS, Bytes32
 from marketplace.domain.offers import Offer
 from marketplace.domain.orders import Order
 from marketplace.domain.spec import JobSpec
-from marketplace.domain.units import SECONDS_PER_HOUR
-from scheduler.engine.evidence import EvidenceColumns
-from scheduler.engine.market import Ints
-from scheduler.engine.table import SPARE, ColumnTable, Kept, Names, OfAccounts, RowValues
+from scheduler.engine.arrays import Ints, distinct, equal_runs, grown
+from scheduler.engine.tables.evidence import EvidenceColumns
+from scheduler.engine.tables.kept import SPARE, Kept, KeptAccounts
+from scheduler.engine.tables.table import ColumnTable, Numbering, RowValues
+from scheduler.engine.tables.ticks import MOST_MONEY, tick_bits_of, ticks
 
-CAP = 1 << 30
-FINEST, TICKS_OF_MEDIAN = 26, 22
 HUGE_TIP = 1 << 41
-MOST = 1 << 61
-"""Balances are told up to here, in ticks: more than any round costs."""
-
 _OF_KIND = ("offer", "min_seconds", "min_bond_bps", "starts_at")
 _RESOURCES = ("vram_mib", "cpus", "memory_mib", "disk_mib", "egress_mib")
-_TABLE = 1 << 22
-"""Codes below this are numbered by a table, which is ten times as fast as sorting them."""
 _NOTHING: Ints = np.empty(0, np.int64)
-_SMALL_TABLE, _SPARSE = 1 << 10, 8
-"""The same for few values: up to so many, or so many times their number."""
 
 
 class Known:
     """What the numbers in columns stand for."""
 
     def __init__(self) -> None:
-        self.accounts = Names(ZERO_ADDRESS)
-        self.classes, self.regions, self.machines = Names(), Names(()), Names()
-        self.providers = Names(((), ()))
+        self.accounts = Numbering(ZERO_ADDRESS)
+        self.classes, self.regions, self.machines = Numbering(), Numbering(()), Numbering()
+        self.providers = Numbering(((), ()))
 
 
 @dataclass(frozen=True)
@@ -68,17 +58,15 @@ class Columns:
     listings: RowValues[Offer]
     tick_bits: int
     balances: Ints
-    """Of each account, by its number: in ticks, from 0 to ``MOST``."""
+    """Of each account, by its number: in ticks, from 0 to ``MOST_MONEY``."""
     evidence: EvidenceColumns
     """Of each account, by its number: what its reputation rests on."""
 
     def rows_of(self, ids: Iterable[Bytes32]) -> list[int]:
         """The rows of those of these orders that are on the book."""
         wanted = list(ids)
-        ties = np.fromiter((tie_of(order) for order in wanted), np.uint64, len(wanted))
-        starts, ends = (np.searchsorted(self.orders["tie"], ties, side).tolist() for side in ("left", "right"))
-        near = zip(wanted, starts, ends, strict=True)
-        return [row for order, start, end in near for row in range(start, end) if self.book[row].id == order]
+        near = equal_runs(self.orders["id_prefix"], map(id_prefix_of, wanted))
+        return [row for order, rows in zip(wanted, near, strict=True) for row in rows if self.book[row].id == order]
 
 
 class ColumnReader:
@@ -91,11 +79,11 @@ class ColumnReader:
     def _begin(self) -> None:
         """Forget everything."""
         self.known = Known()
-        self._kinds, self._kind_numbers = ColumnTable({}, 0), Names()
-        self._orders = Kept(self._read_orders, lambda order: order.signed.id)
-        self._offers = Kept(self._read_offers, attrgetter("id"))
-        self._of_balances, self._balances = OfAccounts(), _NOTHING
-        self._of_evidence, self._evidence = OfAccounts(), EvidenceColumns()
+        self._kinds, self._kind_numbers = ColumnTable({}, 0), Numbering()
+        self._orders = Kept(self._read_orders, attrgetter("signed.id"), id_prefix_of)
+        self._offers = Kept(self._read_offers, attrgetter("id"), int)
+        self._of_balances, self._balances = KeptAccounts(), _NOTHING
+        self._of_evidence, self._evidence = KeptAccounts(), EvidenceColumns()
 
     def columns(self, view: BookView) -> Columns:
         """The columns of these rows, whatever their order."""
@@ -124,7 +112,7 @@ class ColumnReader:
         names = self.known.accounts
         is_all, accounts, units = self._of_balances.news(view.accounts, names)
         self._balances = grown(_NOTHING if is_all else self._balances, len(names.all))
-        self._balances[accounts] = ticks(lambda: [amount or 0 for amount in units], self._tick_bits, MOST)
+        self._balances[accounts] = ticks(lambda: [amount or 0 for amount in units], self._tick_bits, MOST_MONEY)
         is_all, accounts, reputations = self._of_evidence.news(view.reputations, names)
         evidence = EvidenceColumns() if is_all else self._evidence
         self._evidence = evidence.after(len(names.all), accounts, reputations)
@@ -132,7 +120,7 @@ class ColumnReader:
     def _read_orders(self, rows: list[BookOrder]) -> ColumnTable:
         orders, specs = [row.signed.order for row in rows], [row.spec for row in rows]
         read = ColumnTable({}, len(rows))
-        read["tie"] = np.fromiter((tie_of(row.signed.id) for row in rows), np.uint64, len(rows))
+        read["id_prefix"] = np.fromiter((id_prefix_of(row.signed.id) for row in rows), np.uint64, len(rows))
         for name in ("gpus", "max_seconds", "expires_at"):
             read[name] = _column(orders, name)
         read["limit"] = ticks(lambda: map(attrgetter("max_price"), orders), self._tick_bits)
@@ -185,88 +173,10 @@ class ColumnReader:
         return read
 
 
-def tie_of(order: Bytes32) -> int:
+def id_prefix_of(order: Bytes32) -> int:
     """The first eight bytes of an order's id: they sort orders by id, nearly always."""
     return int(order[2:18], 16)
 
 
-def tick_bits_of(view: BookView) -> int:
-    """How many bits a tick drops. By the median ask, so that no single offer makes the others' prices coarse; where that is high, each ask is
-    weighed by how many orders could pay it, so that no number of offers does that nobody could take."""
-    bits = np.sort(np.fromiter((offer.price.bit_length() for offer in view.offers), np.int64, len(view.offers)))
-    typical = int(bits[(len(bits) - 1) // 2]) if len(bits) else 0
-    if typical > FINEST:
-        payable = np.sort(np.fromiter((_payable_bits(view, order) for order in view.orders), np.int64))
-        weight = np.cumsum(len(payable) - np.searchsorted(payable, bits))
-        typical = int(bits[np.searchsorted(2 * weight, weight[-1])]) if weight[-1] else typical
-    return 0 if typical <= FINEST else typical - TICKS_OF_MEDIAN
-
-
-def _payable_bits(view: BookView, order: BookOrder) -> int:
-    """Of the highest price that the order allows and its client could pay for it."""
-    terms = order.signed.order
-    work, money = max(1, terms.gpus * terms.max_seconds), view.accounts.get(terms.client, 0)
-    return min(terms.max_price, money * SECONDS_PER_HOUR // work).bit_length()
-
-
-def ticks(units: Callable[[], Iterable[int]], tick_bits: int, most: int = CAP) -> Ints:
-    """Base units in ticks, rounded down, from 0 to ``most``."""
-    try:
-        found = np.fromiter(units(), np.int64)
-    except OverflowError:
-        return np.array([max(0, min(amount >> tick_bits, most)) for amount in units()], np.int64)
-    return np.asarray(np.clip(found >> tick_bits, 0, most))
-
-
-def grown(column: Ints, rows: int) -> Ints:
-    """A copy with room for so many rows, the new ones 0."""
-    return np.concatenate((column, np.zeros(rows - len(column), column.dtype)))
-
-
 def _column(rows: Sequence[Any], name: str) -> Ints:
     return np.fromiter(map(attrgetter(name), rows), np.int64, len(rows))
-
-
-def distinct(columns: Sequence[Ints]) -> tuple[Ints, Ints]:
-    """The rows that are alike in all of these columns, numbered: the first row of each number, and the number of each row."""
-    code = np.zeros(len(columns[0]), np.int64)
-    for column in columns:
-        if len(column) and (low := column.min()) != (high := column.max()):
-            width = int(high) - int(low) + 1
-            if int(code.max()) * width >= 1 << 62:
-                _, code = numbered(code)
-            code = code * width + (column - low)
-    return numbered(code)
-
-
-def numbered(codes: Ints) -> tuple[Ints, Ints]:
-    """Equal codes, equal numbers from 0, in their order: the first row of each number, and the number of each row."""
-    most = int(codes.max(initial=0))
-    if most >= _TABLE:
-        _, first, at = np.unique(codes, return_index=True, return_inverse=True)
-        return first, at
-    is_there = np.zeros(most + 1, np.bool_)
-    is_there[codes] = True
-    at = (np.cumsum(is_there) - 1)[codes]
-    first = np.empty(int(is_there.sum()), np.int64)
-    first[at[::-1]] = np.arange(len(codes) - 1, -1, -1)
-    return first, at
-
-
-def sizes_of(gpus: Ints, most: int) -> tuple[Ints, Ints]:
-    """The different numbers of GPUs, ascending, all above ``most`` being one; and of each number up to the largest its place among them."""
-    is_there = np.bincount(gpus, minlength=1) > 0
-    if len(is_there) > most + 2:
-        is_there[most + 1] = is_there[most + 1 :].any()
-        is_there[most + 2 :] = False
-    return np.flatnonzero(is_there), np.cumsum(is_there) - 1
-
-
-def ranked(values: Ints) -> tuple[Ints, Ints]:
-    """The different values, ascending, and the rank of each among them."""
-    low, high = int(values.min(initial=0)), int(values.max(initial=0))
-    if high - low >= _SPARSE * len(values) + _SMALL_TABLE:
-        return np.unique(values, return_inverse=True)
-    shifted = values - low if low else values
-    is_there = np.bincount(shifted, minlength=1) > 0
-    return np.nonzero(is_there)[0] + low, (np.cumsum(is_there) - 1)[shifted]

@@ -1,7 +1,7 @@
-"""A market's shards in bundles, to be cleared apart: by other processes, or on other machines.
+"""A round's shards in bundles, to be cleared apart: by other processes, or on other machines.
 
 A shard is a connected component of demands and pools (``pools``). Shards share neither an offer nor the auction's effort, so any bundling of
-whole shards gives the seats that all of them together would have given, bit for bit.
+whole shards ends as all of them together would have ended, bit for bit.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ import heapq
 
 import numpy as np
 
-from scheduler.engine.market import Ints, SeatMap
+from scheduler.engine.arrays import Ints
+from scheduler.engine.auction.state import Auction
 
 
-def bundles_of(market: SeatMap, most: int) -> list[Ints]:
-    """The rows of the market's orders in at most so many bundles of whole shards, of sizes as even as shards allow. None is empty.
+def bundles_of(auction: Auction, most: int) -> list[Ints]:
+    """The rows of the auction's orders in at most so many bundles of whole shards, of sizes as even as shards allow. None is empty.
 
     The largest shard first, each to the bundle with the fewest orders. Rows stay in their order, which is the priority.
     """
-    shard = market.orders["shard"]
+    shard = auction.orders["shard"]
     sizes = np.bincount(shard)
     bundle = np.zeros(len(sizes), np.int64)
     heap = [(0, number) for number in range(max(1, most))]

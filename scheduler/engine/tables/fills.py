@@ -8,8 +8,8 @@ from typing import overload
 from marketplace.domain.book import BookOrder
 from marketplace.domain.fills import Fill
 from marketplace.domain.units import PricePerGpuHour
-from scheduler.engine.market import Ints
-from scheduler.engine.table import RowValues
+from scheduler.engine.arrays import Ints
+from scheduler.engine.tables.table import RowValues
 
 
 class Fills(Sequence[Fill]):

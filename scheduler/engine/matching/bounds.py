@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scheduler.engine.market import Ints
+from scheduler.engine.arrays import Ints, lots
 
 MOST_SIZES = 128
 """Different numbers of GPUs that orders ask for. Usual markets have some ten."""
@@ -29,7 +29,7 @@ class Asked(NamedTuple):
     demand: Ints
     gpus: Ints
     limit: Ints
-    tie: Any
+    id_prefix: Any
     """Of its id."""
 
 
@@ -60,8 +60,8 @@ def narrow_demands(asked: Asked, fitting: Ints, block_hash: str) -> Ints:
 
     ``fitting``: of each demand, how many groups of offers fit it.
     """
-    count, wish = len(fitting), np.unique(asked.demand << 16 | asked.gpus)
-    ways = fitting * np.bincount(wish >> 16, minlength=count)
+    count, gang = len(fitting), np.unique(asked.demand << 16 | asked.gpus)
+    ways = fitting * np.bincount(gang >> 16, minlength=count)
     turn = (ways << 20) // np.maximum(1, np.bincount(asked.demand, minlength=count))
     by_turn, lot = _by_turn(turn, asked, block_hash)
     return _within(MOST_WAYS, by_turn, ways, lot)
@@ -72,7 +72,7 @@ def _by_turn(turn: Ints, asked: Asked, block_hash: str) -> tuple[Ints, Any]:
     highest, first = np.zeros(len(turn), np.int64), np.full(len(turn), len(asked.demand) - 1, np.int64)
     np.maximum.at(highest, asked.demand, asked.limit)
     np.minimum.at(first, asked.demand, np.arange(len(asked.demand)))
-    return np.lexsort((first, -highest, turn)), lots(block_hash, asked.tie[first])
+    return np.lexsort((first, -highest, turn)), lots(block_hash, asked.id_prefix[first])
 
 
 def _within(most: int, by_turn: Ints, weight: Ints, lot: Any) -> Ints:
@@ -81,11 +81,3 @@ def _within(most: int, by_turn: Ints, weight: Ints, lot: Any) -> Ints:
     first, others = by_turn[is_first], by_turn[~is_first]
     drawn = others[np.argsort(lot[others], kind="stable")]
     return np.concatenate((first, drawn[np.cumsum(weight[drawn]) <= most - int(weight[first].sum())]))
-
-
-def lots(block_hash: str, numbers: Any) -> Any:
-    """A number for each of these and each block that nobody chooses: splitmix64 of the block's hash and the number."""
-    lots = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(int(block_hash[2:18], 16))
-    lots = (lots ^ (lots >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    lots = (lots ^ (lots >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return lots ^ (lots >> np.uint64(31))

@@ -11,12 +11,9 @@ import numpy as np
 
 from marketplace.domain.ids import sha256_in
 from marketplace.domain.spec import Machine
-from scheduler.engine.columns import Columns, ranked
+from scheduler.engine.arrays import UNKNOWN, Bools, Ints, as_met, ranked
 from scheduler.engine.documents.snapshot import Snapshot
-from scheduler.engine.market import Bools, Ints
-from scheduler.engine.table import as_met
-
-UNKNOWN = -1
+from scheduler.engine.tables.columns import Columns
 
 
 class Facts:
@@ -26,7 +23,7 @@ class Facts:
         self.snapshot, self.columns, self.known = snapshot, columns, columns.known
         self.orders, self.kinds, self.offers = columns.orders, columns.kinds, columns.offers
         self.soonest, self.latest = snapshot.mining_times
-        self._told: dict[str, Ints] = {}
+        self._by_field: dict[str, Ints] = {}
         self._ranked: dict[str, tuple[Ints, Ints]] = {}
 
     @cached_property
@@ -55,10 +52,10 @@ class Facts:
     @cached_property
     def vram_mib(self) -> Ints:
         """The machine's own word, else what its class promises; UNKNOWN where the catalogue lacks the class too."""
-        promised, told = {row.number: row.vram_mib for row in self.snapshot.classes}, self.of_machine("vram_mib")
+        promised, described = {row.number: row.vram_mib for row in self.snapshot.classes}, self.of_machine("vram_mib")
         classes, at = ranked(self.offers["gpu_class"])
         by_class = np.array([promised.get(number, UNKNOWN) for number in classes.tolist()], np.int64)
-        return np.where(told == UNKNOWN, by_class[at], told)
+        return np.where(described == UNKNOWN, by_class[at], described)
 
     @cached_property
     def region(self) -> Ints:
@@ -72,9 +69,9 @@ class Facts:
 
     def of_machine(self, name: str) -> Ints:
         """This number of each offer's machine; UNKNOWN where nobody described it."""
-        if name not in self._told:
-            self._told[name] = self._of_machines(attrgetter(name))
-        return self._told[name]
+        if name not in self._by_field:
+            self._by_field[name] = self._of_machines(attrgetter(name))
+        return self._by_field[name]
 
     @cached_property
     def _machines(self) -> list[Machine | None]:
@@ -86,8 +83,8 @@ class Facts:
     def _by_machine(self) -> tuple[Ints, Ints]:
         return ranked(self.offers["machine"])
 
-    def _of_machines(self, told: Callable[[Machine], int]) -> Ints:
-        found = [told(machine) if machine else UNKNOWN for machine in self._machines]
+    def _of_machines(self, field_of: Callable[[Machine], int]) -> Ints:
+        found = [field_of(machine) if machine else UNKNOWN for machine in self._machines]
         return np.array(found, np.int64)[self._by_machine[1]]
 
     @cached_property
