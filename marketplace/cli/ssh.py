@@ -142,12 +142,12 @@ class _Reach:
         proxy = shlex.join([sys.executable, "-m", "marketplace.cli.main", "ssh-proxy", *options, found.id])
         there = shlex.quote(f"cd {shlex.quote(str(Path.cwd()))} && exec {proxy}").replace("%", "%%")
         told = {
-            "User": "job", "HostKeyAlias": host_name_of(found), "UserKnownHostsFile": str(self.known_hosts(found.id)),
+            "User": "job", "HostKeyAlias": host_name_of(found), "UserKnownHostsFile": file_word(self.known_hosts(found.id)),
             "GlobalKnownHostsFile": "/dev/null", "StrictHostKeyChecking": "yes", "UpdateHostKeys": "no",
             "CheckHostIP": "no", "ServerAliveInterval": "20", "ProxyCommand": f"sh -c {there}",
         }  # fmt: skip
         own = self._session.settings.home.absolute() / OWN_KEY
-        return told | ({"IdentityFile": str(own)} if own.is_file() else {})
+        return told | ({"IdentityFile": file_word(own)} if own.is_file() else {})
 
     def options(self, job: str) -> list[str]:
         """The same as options of a command."""
@@ -171,6 +171,11 @@ class _Opened:
 
     def __exit__(self, *_: object) -> None:
         self._market.close()
+
+
+def file_word(file: Path) -> str:
+    """A file's name as OpenSSH takes it in an option, whatever blanks and per cent signs are in it."""
+    return f'"{file}"'.replace("%", "%%")
 
 
 def host_name_of(job: Job) -> str:

@@ -26,6 +26,7 @@ from marketplace.api.fields import field_of
 from marketplace.api.market import MarketAnswer
 from marketplace.chain.signing import Key, SigningDomain
 from marketplace.chain.statements import host_key_signer
+from marketplace.cli.ssh import file_word
 from marketplace.domain.errors import Forbidden
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.keeping import SessionTerms
@@ -199,6 +200,19 @@ def test_a_command_by_ssh(reached: JobBySsh) -> None:
     assert (done.stdout, done.stderr, done.returncode) == (
         b"typed\n/job/in\n65534\nSeccomp:\t2\n", b"wrong\n", 7,
     )  # fmt: skip
+
+
+def test_a_home_with_blanks_in_its_name() -> None:
+    """OpenSSH takes the whole name for one file's."""
+    home = Path("/home/some body's home, 100 %")
+    options = (f"{name}={file_word(home / 'file')}" for name in ("IdentityFile", "UserKnownHostsFile"))
+    words = [word for option in options for word in ("-o", option)]
+    told = subprocess.run(
+        [tool("ssh"), "-F", "none", "-G", *words, "job"], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert f"identityfile {home}/file" in told.replace("%%", "%").splitlines()
+    assert f"userknownhostsfile {home}/file" in told.replace("%%", "%").splitlines()
 
 
 def test_much_passes_both_ways_unchanged(reached: JobBySsh) -> None:
