@@ -24,8 +24,8 @@ PAGE_LETTERS = 4 << 20
 """A page with so many letters takes no further row."""
 MAX_PAGE_BYTES = 32 << 20
 """Of a page, unpacked: its letters in UTF-8, and one row more."""
-MAX_ROWS_BYTES = 4 << 30
-"""Of all pages of a snapshot, unpacked: some million orders."""
+MAX_ROWS_BYTES = 2 << 30
+"""Of all pages of a snapshot, unpacked: more than a million orders."""
 SMALL_ROWS = 512
 MOST_SMALL = 16
 """Where there are more pages with fewer than ``SMALL_ROWS`` rows left, those rows are written anew, together."""
@@ -104,8 +104,8 @@ class ListedPage:
     def of(cls, ref: PageRef, page: ReadPage) -> ListedPage:
         """Of a page that was read. Raises InvalidField for one of which nothing is left, and for rows gone that it never had."""
         rows, gone = len(page.entries), ref.gone.ljust((len(page.entries) + 7) // 8, b"\0")
-        flags = f"{int.from_bytes(gone):0{8 * len(gone)}b}" if gone else ""
-        if len(flags) >= rows + 8 or "1" in flags[rows:] or "0" not in flags[:rows]:
+        flags = f"{int.from_bytes(gone):0{8 * len(gone)}b}" if 8 * len(gone) < rows + 8 else ""
+        if "0" not in flags[:rows] or "1" in flags[rows:]:
             raise InvalidField("page", "must have rows left, and no others gone than it has")
         left = [
             None if flag == "1" else _Kept(table, *entry)
