@@ -5,7 +5,6 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
@@ -25,7 +24,7 @@ from marketplace.domain.orders import SignedOrder
 from marketplace.domain.policy import Policy
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.reputation import Outcome, Reputation, Tally
-from marketplace.domain.spec import Constraints, JobSpec, Machine, Resources, read_demand, read_machine
+from marketplace.domain.spec import Constraints, Group, JobSpec, Machine, Resources, read_demand, read_machine
 from marketplace.domain.units import UnixTime, iso_from_time
 from marketplace.domain.wire import ORDER_FIELDS, block_to_wire, order_from_wire
 from scheduler.engine.documents.forms import (
@@ -49,7 +48,6 @@ from scheduler.engine.documents.forms import (
 TIME, COUNT, SECONDS, OFFERS, GPUS, CLASSES = 2**40 - 1, 2**53 - 1, 2**32 - 1, 2**40 - 1, 2**16 - 1, 255
 LAST_DATE = 253_402_300_799
 """The end of the year 9999: later moments have no name."""
-_DEMANDS_KEPT = 10_000
 
 
 # The parts of orders and machines that other documents define -----------------------------------------------------------
@@ -70,10 +68,8 @@ def _read_spec(row: Row, name: str) -> JobSpec:
         return read_demand(row.take(name, dict))
 
 
-@lru_cache(_DEMANDS_KEPT)
-def _demand(*parts: Any) -> str:
+def _demand(resources: Resources, constraints: Constraints, group: Group | None) -> str:
     """What clearing looks at of a job spec, in the spec's own form; defaults are left out."""
-    resources, constraints, group = parts
     asked: dict[str, Any] = {"resources": _set_fields(resources), "constraints": _set_fields(constraints)}
     if group is not None:
         asked["group"] = {"id": group.id, "rank": group.rank, "size": group.size}
@@ -81,8 +77,10 @@ def _demand(*parts: Any) -> str:
 
 
 def _set_fields(row: Resources | Constraints) -> dict[str, Any]:
-    rows = {item.name: (getattr(row, item.name), item.default) for item in fields(row)}
-    return {name: value for name, (value, default) in rows.items() if value != default}
+    return {name: value for name, default in _DEFAULTS[type(row)] if (value := getattr(row, name)) != default}
+
+
+_DEFAULTS = {kind: [(item.name, item.default) for item in fields(kind)] for kind in (Resources, Constraints)}
 
 
 def _read_machine(row: Row, name: str) -> Machine:
