@@ -81,7 +81,8 @@ def _prices(auction: Any, tier: Ints, starts: Ints, free: Ints, room: Ints) -> I
             gang, pays = assigned.gang[order], min(price[assigned.tier[order]], assigned.limit[order])
             if pays > paid[gang] and looks < MOST_LOOKS:
                 paid[gang] = pays
-                looks += _accepting(auction, gang)
+                demand = gang // len(auction.sizes)
+                looks += auction.accepts_from[demand + 1] - auction.accepts_from[demand]
                 is_rising |= _raise(auction, price, most, starts, free, gang, pays)
     return price
 
@@ -152,10 +153,3 @@ def _raise(auction: Any, price: Ints, most: Ints, starts: Ints, free: Ints, gang
                 price[tier] = target
                 has_risen = True
     return has_risen
-
-
-@njit(cache=True)
-def _accepting(auction: Any, gang: int) -> int:
-    """How many pools accept it."""
-    demand = gang // len(auction.sizes)
-    return int(auction.accepts_from[demand + 1] - auction.accepts_from[demand])

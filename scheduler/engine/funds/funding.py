@@ -204,11 +204,6 @@ class Funding:
         offers = self._columns.offers["id"][outcome.offer[rows]]
         return Fills(self._columns.book, rows, offers, list(map(prices.__getitem__, rows.tolist())))
 
-    def _left_after(self, outcome: Clearing, prices: Mapping[int, PricePerGpuHour]) -> Remaining:
-        left = self._at_first.anew()
-        left.take_all(self.fills(outcome, np.fromiter(prices, np.int64, len(prices)), prices))
-        return left
-
     # Before the next clearing
 
     def learn(self, outcome: Clearing, bill: Bill) -> None:
@@ -306,7 +301,8 @@ class Funding:
         gpus, bits = self._columns.orders["gpus"], self._columns.tick_bits
         listed, paid = self._columns.offers, list(bill.prices)
         bond = listed["ask"] * listed["bond_bps"]
-        remaining, sold_on = self._left_after(outcome, bill.prices), defaultdict[int, list[int]](list)
+        remaining, sold_on = self._at_first.anew(), defaultdict[int, list[int]](list)
+        remaining.take_all(self.fills(outcome, np.array(paid, np.int64), bill.prices))
         for row, tier in zip(paid, self.tiers.of[outcome.offer[paid]].tolist(), strict=True):
             sold_on[tier].append(row)
         left = self._room - gpus_on(outcome.offer[paid], gpus[paid], len(self._room))

@@ -136,16 +136,6 @@ def rank_of(facts: Facts) -> Ints:
 
 
 @njit(cache=True)
-def within_limits(rows: Ints, demands: Ints, gpus: Ints, size_of: Ints, limits: Ints, least: Ints) -> Bools:
-    """Which of these orders could pay what is asked at least for their demand and size."""
-    found = np.empty(len(rows), np.bool_)
-    for at in range(len(rows)):
-        row = rows[at]
-        found[at] = least[demands[row], size_of[gpus[row]]] <= limits[row]
-    return found
-
-
-@njit(cache=True)
 def asked_of(rows: Ints, demands: Ints, gpus: Ints, size_of: Ints, count: int, sizes: int) -> Bools:
     """Of each demand and size: whether one of these orders asks for it, or there are so few sizes that it is not worth finding out."""
     if sizes <= _FEW_SIZES:
