@@ -37,6 +37,7 @@ from scheduler.engine.plan import Plan, PoolPrice
 from scheduler.engine.snapshot import Snapshot
 from scheduler.engine.tables.columns import ColumnReader
 from scheduler.engine.tables.facts import Facts
+from scheduler.engine.tables.ticks import TickColumn, Ticks, price_of
 
 PASSES, MOST_PASSES, ROWS_AGAIN = 4, 32, 1 << 14
 """Clearings in one round while somebody turns out to lack the money: the first number, or more of a small book, as long as they come to so many
@@ -124,7 +125,7 @@ class Round:
             gone[self.funding.cannot_pay(replace(outcome, offer=assigned), bill)] = True
             # In the end prices only fall, which everybody can pay who is left.
             price = self._repriced(assigned, gone, outcome.limit)
-            price = price if turn < PASSES - 1 else np.minimum(price, outcome.price)
+            price = price if turn < PASSES - 1 else TickColumn(np.minimum(price, outcome.price))
             price = self.funding.raised(assigned, price)
             outcome = replace(outcome, offer=assigned, price=price, makes_none=gone)
             bill, before = self.funding.bill(outcome), len(rows)
@@ -132,7 +133,7 @@ class Round:
                 break
         return outcome, bill
 
-    def _repriced(self, assigned: Ints, gone: Bools, limit: Ints) -> Ints:
+    def _repriced(self, assigned: Ints, gone: Bools, limit: TickColumn) -> TickColumn:
         """The prices at which these assignments clear when some orders are gone."""
         funding, takes_part = self.funding, np.zeros(len(assigned), np.bool_)
         takes_part[self.rows] = True
@@ -198,6 +199,6 @@ class Round:
         first, gpus = first[order], gpus[order]
         columns = (listed["gpu_class"][first], listed["id"][first], self.room[first], outcome.price[first], gpus)
         return tuple(
-            PoolPrice(gpu_class, offer, free, PricePerGpuHour(price << bits), count)
+            PoolPrice(gpu_class, offer, free, price_of(Ticks(price), bits), count)
             for gpu_class, offer, free, price, count in zip(*(column.tolist() for column in columns), strict=True)
         )

@@ -25,6 +25,7 @@ from scheduler.engine.matching.demands import Demands
 from scheduler.engine.plan import PoolPrice
 from scheduler.engine.snapshot import Snapshot
 from scheduler.engine.tables.facts import Facts
+from scheduler.engine.tables.ticks import TickColumn, Ticks, price_of
 
 R = RejectionReason
 Units = NDArray[Any]
@@ -115,9 +116,9 @@ class Explainer:
 
     def __init__(
         self, snapshot: Snapshot, facts: Facts, demands: Demands, room: Ints, turned_away: Mapping[int, RejectionReason],
-        unplaced: Mapping[int, RejectionReason], is_last: Bools, price: Ints,
+        unplaced: Mapping[int, RejectionReason], is_last: Bools, price: TickColumn,
     ) -> None:  # fmt: skip
-        """``room`` and ``price``: of each offer, GPUs free before the round and the clearing price of such in ticks."""
+        """``room`` and ``price``: of each offer, GPUs free before the round and the clearing price of such."""
         self._snapshot, self._facts, self._demands, self._room = snapshot, facts, demands, room
         self._turned_away, self._unplaced, self._is_last, self._price = turned_away, unplaced, is_last, price
 
@@ -166,7 +167,7 @@ class Explainer:
                 offers,
                 np.array([left.free_of(offer.id) for offer in offers], np.int64),
                 _units(offer.price for offer in offers),
-                _units(price << columns.tick_bits for price in self._price.tolist()),
+                _units(price_of(Ticks(price), columns.tick_bits) for price in self._price.tolist()),
                 {offer.id: at for at, offer in enumerate(offers)},
             )
         return self._listed

@@ -78,7 +78,7 @@ class Supply:
         least = lowest_of(
             sizes, asked, pools.accepts_from, pools.accepts, pools.members_from, pools.members, cost, self.room
         )
-        return np.asarray(least[pools.demand[rows], size_of[gpus[rows]]])
+        return TickColumn(least[pools.demand[rows], size_of[gpus[rows]]])
 
     def can_pay(self, rows: Iterable[int], placements: Placements) -> bool:
         """Whether each of these orders can pay for where it is placed."""
@@ -94,4 +94,4 @@ class Supply:
 
     def cost(self, offers: Ints) -> TickColumn:
         """What a GPU costs there: the clearing price, and never less than the ask."""
-        return np.asarray(np.maximum(self.price[offers], self.facts.offers["ask"][offers]))
+        return TickColumn(np.maximum(self.price[offers], self.facts.offers["ask"][offers]))
