@@ -64,9 +64,9 @@ class Pools:
 
 def pools_of(demands: Demands, rank: Ints) -> Pools:
     """The pools that these demands make of the offers, and who accepts which."""
-    pool_of_group = _numbered(demands.fits)
-    of, count = pool_of_group[demands.group], int(pool_of_group.max(initial=UNKNOWN)) + 1
-    _, first = np.unique(pool_of_group, return_index=True)
+    pool_of_kind = _numbered(demands.fits)
+    of, count = pool_of_kind[demands.offer_kind], int(pool_of_kind.max(initial=UNKNOWN)) + 1
+    _, first = np.unique(pool_of_kind, return_index=True)
     edges = demands.fits[:, first]
     accepts_from = starts_of(edges.sum(axis=1))
     accepts = np.nonzero(edges)[1].astype(np.int64)
