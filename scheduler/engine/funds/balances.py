@@ -175,13 +175,11 @@ class Balances:
 
     def cannot_surely_pay(self, rows: ColumnTable, price: TickColumn) -> Bools:
         """Of these orders, each by itself, at this price."""
-        gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
-        return np.asarray(_cannot_surely_pay(gpus, max_seconds, tip, client, price, self.balances))
+        return np.asarray(self.cost(rows, price, FAR) > self.balances[rows["client"]])
 
     def cost(self, rows: ColumnTable, price: TickColumn, huge: int = _HUGE) -> TickColumn:
         """What each of these orders costs its client at this price, rounded up; ``huge`` where that is too large to add up."""
-        gpus, max_seconds, tip, _ = (rows[name] for name in MONEY)
-        return TickColumn(_costs(gpus, max_seconds, tip, price, huge))
+        return TickColumn(_costs(rows["gpus"], rows["max_seconds"], rows["tip"], price, huge))
 
     def brought(self, client: Ints, cost: TickColumn, gain: Ints) -> Ints:
         """What each account gains by those of these orders, one after the other, that it can pay for."""
@@ -277,13 +275,4 @@ def _may_lack(
     found = np.empty(len(gpus), np.bool_)
     for row in range(len(gpus)):
         found[row] = spent[client[row]] > balances[client[row]] or spent[provider[row]] > balances[provider[row]]
-    return found
-
-
-@njit(cache=True)
-def _cannot_surely_pay(gpus: Ints, max_seconds: Ints, tip: Ints, client: Ints, price: Ints, balances: Ints) -> Bools:
-    found = np.empty(len(gpus), np.bool_)
-    for row in range(len(gpus)):
-        locked, is_huge = _locked(gpus[row], max_seconds[row], tip[row], price[row])
-        found[row] = is_huge or locked + tip[row] > balances[client[row]]
     return found

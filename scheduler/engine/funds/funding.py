@@ -69,16 +69,16 @@ class Funding:
         self.facts, self.pools, self._rows, self.is_last = facts, pools, rows, is_last
         self._columns = facts.columns
         self._at_first = remaining = Remaining(facts.snapshot)
-        self._room: Ints = np.maximum(0, facts.offers["free"])
+        self.room_at_first: Ints = np.maximum(0, facts.offers["free"])
         for at, offer in enumerate(facts.columns.listings) if facts.snapshot.posted else ():
-            self._room[at] = remaining.free_of(offer.id)
+            self.room_at_first[at] = remaining.free_of(offer.id)
         self._funds = Balances(remaining, facts.columns, facts.snapshot.terms.bond_floor)
         self._alone = self._limits(remaining)
         self.limit = self._alone
         """Of each order: its limit, or less where its client has not so much."""
-        self.room = self._room.copy()
+        self.room = self.room_at_first.copy()
         """Of each offer: GPUs for the next clearing."""
-        self.first, self.tiers = tiers_of(pools, self._room)
+        self.first, self.tiers = tiers_of(pools, self.room_at_first)
         """Equal machines: of one pool, with equally many GPUs free when the round begins. They have one price."""
         self.barred: dict[int, RejectionReason] = {}
         """The orders that stay out of the next clearing."""
@@ -92,7 +92,7 @@ class Funding:
         self._is_tried = np.zeros(len(self._alone), np.bool_)
         self.priority = rows
         """``rows`` by priority: the highest limits first, of equal ones the smaller id; after all others those who are served last."""
-        self._no_price = TickColumn(np.zeros(len(self._room), np.int64))
+        self._no_price = TickColumn(np.zeros(len(self.room_at_first), np.int64))
         self._limit_by_means(np.full(len(self._alone), NOWHERE, np.int64), self._no_price)
 
     @property
@@ -282,7 +282,9 @@ class Funding:
 
     def _cheapest(self, rows: Ints, price: TickColumn) -> TickColumn:
         """The lowest price of machines that could serve each of these orders, at most ``CAP``."""
-        return TickColumn(np.minimum(Supply(self.facts, self.pools, self.limit, self._room, price).cheapest(rows), CAP))
+        return TickColumn(
+            np.minimum(Supply(self.facts, self.pools, self.limit, self.room_at_first, price).cheapest(rows), CAP)
+        )
 
     def _broken(self, bill: Bill) -> list[int]:
         """Paid rows of groups of which another row was not: all or none."""
@@ -306,7 +308,7 @@ class Funding:
         remaining.take_all(self.fills(outcome, np.array(paid, np.int64), bill.prices))
         for row, tier in zip(paid, self.tiers.of[outcome.offer[paid]].tolist(), strict=True):
             sold_on[tier].append(row)
-        left = self._room - gpus_on(outcome.offer[paid], gpus[paid], len(self._room))
+        left = self.room_at_first - gpus_on(outcome.offer[paid], gpus[paid], len(self.room_at_first))
         fitting, too_much = dict[int, Ints](), np.full(len(left), NEVER, np.int64)
         for row in self.priority.tolist():
             if self._effort <= 0:
