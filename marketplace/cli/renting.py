@@ -21,7 +21,7 @@ from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_ses
 from marketplace.cli.streaming import uploading
 from marketplace.client import Job, JobRequest
 from marketplace.client.extending import follow_on
-from marketplace.client.gpu_wishes import gpus_wished
+from marketplace.client.gpu_choices import gpus_chosen
 from marketplace.client.images import resolved
 from marketplace.config import variables
 from marketplace.domain.keeping import KEPT_SECONDS, SessionTerms
@@ -67,12 +67,12 @@ def rent(
     dry_run: o.DryRunOption = False,
 ) -> None:
     """Keep a machine with GPUs, without a command, and say how to sit at it. `bourse end` ends it, and pays for the time until then."""
-    wish = gpus_wished(gpu, vram)
+    choice = gpus_chosen(gpu, vram)
     with session.market() as market:
         request = JobRequest(
-            command=(), session=_terms(idle_stop), image=resolved(image, session.say), gpus_of=wish.classes, gpus=GpuCount(gpus),
+            command=(), session=_terms(idle_stop), image=resolved(image, session.say), gpus_of=choice.classes, gpus=GpuCount(gpus),
             name=name or f"{gpu[0]} for {time}", max_price=market.price(max_price or "0", field="max-price"),
-            max_time=seconds_from_text(time, field="for"), inputs=inputs, pip=pip, regions=tuple(region or ()), vram_mib=wish.vram_mib, cpus=cpus,
+            max_time=seconds_from_text(time, field="for"), inputs=inputs, pip=pip, regions=tuple(region or ()), vram_mib=choice.vram_mib, cpus=cpus,
             memory_mib=memory, disk_mib=disk, min_bond_bps=Bps(min_bond), min_reliability_bps=min_reliability, retries=0,
             expires_in=seconds_from_text(expires_in, field="expires-in"), secrets=secrets_of(secret or [], variables()),
             egress=tuple(egress or ()), egress_mib=egress_mib, ssh_keys=ssh_keys_of(session.settings.home, ssh_key or [], is_own=True),

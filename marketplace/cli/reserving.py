@@ -23,7 +23,7 @@ from marketplace.cli.secret_options import secrets_of
 from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 from marketplace.cli.streaming import uploading
 from marketplace.client import Draft, Job, JobRequest, Market
-from marketplace.client.gpu_wishes import gpus_wished
+from marketplace.client.gpu_choices import gpus_chosen
 from marketplace.client.images import resolved
 from marketplace.client.request import NO_TIME
 from marketplace.client.reserved import ReservationStanding, ReservationState, is_prepaid, reservations_of
@@ -97,16 +97,16 @@ def reserve(
 ) -> None:
     """Order a machine from a day on, for a term. A provider that accepts it opens it beforehand: its GPUs are held, and all of the money
     is locked, from then on. It is sat at like a rented machine."""
-    wish, share = gpus_wished(gpu, vram), _share(upfront)
+    choice, share = gpus_chosen(gpu, vram), _share(upfront)
     seconds = _length(days, term, "days")
     least = _length(min_days, guaranteed, "min-days") if min_days or guaranteed else NO_TIME
     with session.market() as market:
         starts_at = _instant(begins, market.chain.head().timestamp)
         request = JobRequest(
-            command=(), session=SessionTerms(Seconds(0)), image=resolved(image, session.say), gpus_of=wish.classes, gpus=GpuCount(count),
+            command=(), session=SessionTerms(Seconds(0)), image=resolved(image, session.say), gpus_of=choice.classes, gpus=GpuCount(count),
             name=name or f"{gpu[0]} from {iso(starts_at)}", max_price=market.price(max_price, field="max-price"), max_time=seconds,
             min_time=least, starts_at=starts_at, upfront=Seconds(seconds * share // BPS_WHOLE), offer=OfferId(offer), inputs=inputs,
-            pip=pip, regions=tuple(region or ()), vram_mib=wish.vram_mib, cpus=cpus, memory_mib=memory, disk_mib=disk, min_bond_bps=Bps(min_bond),
+            pip=pip, regions=tuple(region or ()), vram_mib=choice.vram_mib, cpus=cpus, memory_mib=memory, disk_mib=disk, min_bond_bps=Bps(min_bond),
             min_reliability_bps=min_reliability, retries=0, expires_in=seconds_from_text(expires_in, field="expires-in"),
             secrets=secrets_of(secret or [], variables()), egress=tuple(egress or ()), egress_mib=egress_mib,
             ssh_keys=ssh_keys_of(session.settings.home, ssh_key or [], is_own=True),

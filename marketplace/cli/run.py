@@ -16,7 +16,7 @@ from marketplace.cli.secret_options import secrets_of
 from marketplace.cli.session import ACCOUNT, JSON, KEY, CommandSession, with_session
 from marketplace.cli.streaming import uploading
 from marketplace.client import Draft, Job, JobGroup, JobRequest, Market
-from marketplace.client.gpu_wishes import gpus_wished
+from marketplace.client.gpu_choices import gpus_chosen
 from marketplace.client.images import resolved
 from marketplace.client.packages import PACKAGES
 from marketplace.client.request import NO_TIME, files_named
@@ -81,13 +81,13 @@ def run(
     """
     require_free(output)
     words = _words(command, entrypoint=entrypoint)
-    files, wish = files_named(words, Path.cwd()), gpus_wished(gpu, vram)
+    files, choice = files_named(words, Path.cwd()), gpus_chosen(gpu, vram)
     with session.market() as market:
         request = JobRequest(
-            command=words, image=resolved(image, session.say), entrypoint="image" if entrypoint else "none", gpus_of=wish.classes, name=name, gpus=GpuCount(gpus),
+            command=words, image=resolved(image, session.say), entrypoint="image" if entrypoint else "none", gpus_of=choice.classes, name=name, gpus=GpuCount(gpus),
             max_price=market.price(max_price or "0", field="max-price"), max_time=seconds_from_text(max_time, field="max-time"),
             inputs=inputs, files=_not_in(inputs, files), pip=pip, env=_env_of(env or []), regions=tuple(region or ()),
-            prefer_regions=tuple(prefer_region or ()), vram_mib=wish.vram_mib, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
+            prefer_regions=tuple(prefer_region or ()), vram_mib=choice.vram_mib, cpus=cpus, memory_mib=memory, disk_mib=disk, tip=market.amount(tip, field="tip"), min_bond_bps=Bps(min_bond),
             min_reliability_bps=min_reliability, min_time=seconds_from_text(min_time, field="min-time") if min_time else NO_TIME,
             expires_in=seconds_from_text(expires_in, field="expires-in"), retries=retries, on_silence=on_silence.value,
             opener=_role(opener, "opener"), arbiter=_role(arbiter, "arbiter"), sealed=seal, ssh_keys=ssh_keys_of(session.settings.home, ssh_key or [], is_own=ssh),

@@ -20,7 +20,7 @@ from marketplace.client.asked_price import CheapestOffer, asked_price
 from marketplace.client.calls import CallTerms
 from marketplace.client.changes import JobChange, of_all, until_over
 from marketplace.client.executor import JobExecutor
-from marketplace.client.gpu_wishes import gpus_wished
+from marketplace.client.gpu_choices import gpus_chosen
 from marketplace.client.group import JobGroup
 from marketplace.client.images import resolved
 from marketplace.client.job import Job
@@ -230,9 +230,9 @@ class Market:
 
         ``pip`` is a requirements file, with hashes, whose packages go along. What comes back is JSON or numpy arrays; with ``trust_provider`` anything, by pickle: then the provider can run what it likes here.
         """
-        wish = gpus_wished([gpu] if isinstance(gpu, str) else gpu, options.pop("vram_mib", 0))
+        choice = gpus_chosen([gpu] if isinstance(gpu, str) else gpu, options.pop("vram_mib", 0))
         request = JobRequest(
-            command=tuple(python), gpus_of=wish.classes, vram_mib=wish.vram_mib, image=resolved(image), pip=Path(pip) if pip is not None else None,
+            command=tuple(python), gpus_of=choice.classes, vram_mib=choice.vram_mib, image=resolved(image), pip=Path(pip) if pip is not None else None,
             max_price=self.price(max_price), max_time=seconds_from_text(max_time, field="max_time"), **options,
         )  # fmt: skip
         terms = CallTerms(request, trust_provider)

@@ -25,7 +25,7 @@ Sent = tuple[str, bytes, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """One reader's wishes. What is told passes only if it is about all that is named."""
+    """What one reader asks for. What is told passes only if it is about all that is named."""
 
     is_live: bool = False
     order: Bytes32 | None = None

@@ -49,7 +49,7 @@ class QuoteRequest:
 
     @property
     def wanted(self) -> Constraints:
-        """Of the higher of both wishes for reliability."""
+        """Of the higher of both demands on reliability."""
         named = self.spec.constraints if self.spec else Constraints()
         return replace(named, min_reliability_bps=max(self.min_reliability_bps, named.min_reliability_bps))
 

@@ -6,10 +6,10 @@ What flows where, and the order in which to read it::
        │ tables       rows as columns of integers, prices as ticks            (columns, ticks, facts)
        │ matching     checks → demands → pools: who could serve whom          (checks, demands, pools)
        │ auction      the offer of each order, and the price of each offer    (state, bidding, prices)
-       │ placement    one clearing: groups, overdue orders, regions           (clearing, groups, precedence)
-       │ funds        a bill for the clearing: who can pay, who is short      (funding, balances)
+       │ funds        what orders may be asked for; a bill for a clearing     (funding, balances)
+       │ placement    one clearing: auction, groups, overdue orders, regions  (clearing, groups, precedence)
        ▼
-    clear          clears and bills until all is paid for; the best outcome becomes the plan
+    clear          clears and bills, again while somebody is short; the best that is paid for is the plan
     documents      the plan: which order goes to which offer, at which price
     explain        why an order is where it is, worked out when somebody asks
 

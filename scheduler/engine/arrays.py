@@ -15,7 +15,7 @@ Records = NDArray[np.void]
 """Rows with named columns. (mypy cannot know the names: a row is Any.)"""
 NOWHERE = -1
 NEVER = 1 << 60
-"""More than any quote."""
+"""More than any price."""
 UNKNOWN = -1
 _TABLE = 1 << 22
 """Codes below this are numbered by a table, which is ten times as fast as sorting them."""

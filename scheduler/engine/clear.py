@@ -37,6 +37,7 @@ from scheduler.engine.placement.clearing import Placing
 from scheduler.engine.placement.precedence import served_last
 from scheduler.engine.tables.columns import ColumnReader
 from scheduler.engine.tables.facts import Facts
+from scheduler.engine.tables.ticks import TickColumn, Ticks, price_of
 
 PASSES, MOST_PASSES, ROWS_AGAIN = 4, 32, 1 << 14
 """Clearings in one round while somebody turns out to lack the money: the first number, or more of a small book, as long as they come to so many
@@ -66,7 +67,6 @@ class Round:
         special = np.nonzero(self.columns.orders["is_special"])[0].tolist()
         self._in_groups[[row for row in special if self.columns.book[row].spec.group is not None]] = True
         self.funding = self._funded_anew()
-        self.room = self.funding.room.copy()
 
     def plan(self) -> Plan:
         """Clear and bill; where somebody lacks the money, clear again, and keep the best that is paid for."""
@@ -124,7 +124,7 @@ class Round:
             gone[self.funding.cannot_pay(replace(outcome, offer=assigned), bill)] = True
             # In the end prices only fall, which everybody can pay who is left.
             price = self._repriced(assigned, gone, outcome.limit)
-            price = price if turn < PASSES - 1 else np.minimum(price, outcome.price)
+            price = price if turn < PASSES - 1 else TickColumn(np.minimum(price, outcome.price))
             price = self.funding.raised(assigned, price)
             outcome = replace(outcome, offer=assigned, price=price, makes_none=gone)
             bill, before = self.funding.bill(outcome), len(rows)
@@ -132,7 +132,7 @@ class Round:
                 break
         return outcome, bill
 
-    def _repriced(self, assigned: Ints, gone: Bools, limit: Ints) -> Ints:
+    def _repriced(self, assigned: Ints, gone: Bools, limit: TickColumn) -> TickColumn:
         """The prices at which these assignments clear when some orders are gone."""
         funding, takes_part = self.funding, np.zeros(len(assigned), np.bool_)
         takes_part[self.rows] = True
@@ -142,27 +142,17 @@ class Round:
         auction = auction_of(self.pools, rows, self.facts, limit, funding.room, self._in_groups)
         auction.orders["offer"] = assigned[auction.orders["row"]]
         rows = np.nonzero(assigned != NOWHERE)[0]
-        auction.offers["room"] = self._left(funding.room, rows, assigned[rows])
+        auction.offers["room"] = funding.room - self._taken(rows, assigned[rows])
         return clearing_prices(auction, funding.tiers, funding.room)
 
-    def _left(self, room: Ints, rows: Ints, offers: Ints) -> Ints:
-        """What is left of this room when these rows are assigned to these offers."""
-        return room - gpus_on(offers, self.columns.orders["gpus"][rows], len(room))
+    def _taken(self, rows: Ints, offers: Ints) -> Ints:
+        """The GPUs of each offer that these rows take, which are placed on these ``offers``."""
+        return gpus_on(offers, self.columns.orders["gpus"][rows], self.columns.offers.rows)
 
     # The plan
 
     def _plan(self, outcome: Clearing, prices: Mapping[int, PricePerGpuHour]) -> Plan:
         rows = self._by_group(np.fromiter(prices, np.int64, len(prices)))
-        explainer = Explainer(
-            self.snapshot,
-            self.facts,
-            self.demands,
-            self.room,
-            self.turned_away,
-            outcome.unplaced,
-            self.is_last,
-            outcome.price,
-        )
         return Plan(
             source=self.snapshot,
             block=self.snapshot.view.block,
@@ -171,7 +161,7 @@ class Round:
             opener=self.snapshot.opener,
             fills=self.funding.fills(outcome, rows, prices),
             prices=self._pool_prices(outcome, rows, outcome.offer[rows]),
-            explainer=explainer,
+            explainer=Explainer(self.demands, self.turned_away, self.funding, outcome),
         )
 
     def _by_group(self, rows: Ints) -> Ints:
@@ -189,15 +179,15 @@ class Round:
 
     def _pool_prices(self, outcome: Clearing, rows: Ints, offers: Ints) -> tuple[PoolPrice, ...]:
         """The clearing price of every tier on which something was sold, by its first offer. ``rows`` are placed on ``offers``."""
-        sold = self.room - self._left(self.room, rows, offers)
+        sold, room = self._taken(rows, offers), self.funding.room_at_first
         first, tiers = self.funding.first, self.funding.tiers
         gpus = gpus_on(tiers.of, sold, len(first))
         first, gpus = first[gpus > 0], gpus[gpus > 0]
         listed, bits = self.columns.offers, self.columns.tick_bits
         order = np.lexsort((listed["id"][first], listed["gpu_class"][first]))
         first, gpus = first[order], gpus[order]
-        columns = (listed["gpu_class"][first], listed["id"][first], self.room[first], outcome.price[first], gpus)
+        columns = (listed["gpu_class"][first], listed["id"][first], room[first], outcome.price[first], gpus)
         return tuple(
-            PoolPrice(gpu_class, offer, free, PricePerGpuHour(price << bits), count)
+            PoolPrice(gpu_class, offer, free, price_of(Ticks(price), bits), count)
             for gpu_class, offer, free, price, count in zip(*(column.tolist() for column in columns), strict=True)
         )

@@ -19,12 +19,13 @@ from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.offers import Offer
 from marketplace.domain.refusals import Refusal
 from marketplace.domain.units import text_from_units
-from scheduler.engine.arrays import UNKNOWN, Bools, Ints
+from scheduler.engine.arrays import UNKNOWN, Ints
 from scheduler.engine.documents.plan import PoolPrice
 from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.funds.balances import Remaining
+from scheduler.engine.funds.funding import Clearing, Funding
 from scheduler.engine.matching.demands import Demands
-from scheduler.engine.tables.facts import Facts
+from scheduler.engine.tables.ticks import Ticks, price_of
 
 R = RejectionReason
 Units = NDArray[Any]
@@ -114,12 +115,11 @@ class Explainer:
     """Where each order of one round stands. Made with the plan, worked out order by order when somebody asks."""
 
     def __init__(
-        self, snapshot: Snapshot, facts: Facts, demands: Demands, room: Ints, turned_away: Mapping[int, RejectionReason],
-        unplaced: Mapping[int, RejectionReason], is_last: Bools, price: Ints,
-    ) -> None:  # fmt: skip
-        """``room`` and ``price``: of each offer, GPUs free before the round and the clearing price of such in ticks."""
-        self._snapshot, self._facts, self._demands, self._room = snapshot, facts, demands, room
-        self._turned_away, self._unplaced, self._is_last, self._price = turned_away, unplaced, is_last, price
+        self, demands: Demands, turned_away: Mapping[int, RejectionReason], funding: Funding, outcome: Clearing
+    ) -> None:
+        self._facts, self._snapshot, self._demands = funding.facts, funding.facts.snapshot, demands
+        self._turned_away, self._unplaced, self._is_last = turned_away, outcome.unplaced, funding.is_last
+        self._room, self._price = funding.room_at_first, outcome.price
 
     @cached_property
     def _rows(self) -> dict[Bytes32, int]:
@@ -166,7 +166,7 @@ class Explainer:
                 offers,
                 np.array([left.free_of(offer.id) for offer in offers], np.int64),
                 _units(offer.price for offer in offers),
-                _units(price << columns.tick_bits for price in self._price.tolist()),
+                _units(price_of(Ticks(price), columns.tick_bits) for price in self._price.tolist()),
                 {offer.id: at for at, offer in enumerate(offers)},
             )
         return self._listed

@@ -24,6 +24,7 @@ from numba import njit
 from scheduler.engine.arrays import NEVER, NOWHERE, Ints, numbered
 from scheduler.engine.auction.state import Auction
 from scheduler.engine.matching.pools import Pools, lowest_of
+from scheduler.engine.tables.ticks import TickColumn
 
 MOST_LOOKS = 1 << 30
 """Orders, tiers and pools that accept a demand, that rules 3 and 4 may look at, each: a second. A price moves on by one tier a pass, so a flood of wide
@@ -57,13 +58,13 @@ def tiers_of(pools: Pools, room: Ints) -> tuple[Ints, Tiers]:
     return first, Tiers(of, room[first], starts)
 
 
-def clearing_prices(auction: Auction, tiers: Tiers, room: Ints) -> Ints:
-    """The price of each offer in ticks. ``room``: what may be sold on each, less than is free where its provider cannot bond more."""
+def clearing_prices(auction: Auction, tiers: Tiers, room: Ints) -> TickColumn:
+    """The price of each offer. ``room``: what may be sold on each, less than is free where its provider cannot bond more."""
     if not len(auction.orders):
-        return np.zeros(len(room), np.int64)
+        return TickColumn(np.zeros(len(room), np.int64))
     free = np.zeros_like(tiers.free)
     np.maximum.at(free, tiers.of, room)
-    return np.asarray(_prices(auction, tiers.of, tiers.starts, free, room)[tiers.of])
+    return TickColumn(_prices(auction, tiers.of, tiers.starts, free, room)[tiers.of])
 
 
 @njit(cache=True)
@@ -81,7 +82,8 @@ def _prices(auction: Any, tier: Ints, starts: Ints, free: Ints, room: Ints) -> I
             gang, pays = assigned.gang[order], min(price[assigned.tier[order]], assigned.limit[order])
             if pays > paid[gang] and looks < MOST_LOOKS:
                 paid[gang] = pays
-                looks += _accepting(auction, gang)
+                demand = gang // len(auction.sizes)
+                looks += auction.accepts_from[demand + 1] - auction.accepts_from[demand]
                 is_rising |= _raise(auction, price, most, starts, free, gang, pays)
     return price
 
@@ -152,10 +154,3 @@ def _raise(auction: Any, price: Ints, most: Ints, starts: Ints, free: Ints, gang
                 price[tier] = target
                 has_risen = True
     return has_risen
-
-
-@njit(cache=True)
-def _accepting(auction: Any, gang: int) -> int:
-    """How many pools accept it."""
-    demand = gang // len(auction.sizes)
-    return int(auction.accepts_from[demand + 1] - auction.accepts_from[demand])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scheduler.engine.arrays import NOWHERE, Bools, Ints, Records, sizes_of, starts_of
 from scheduler.engine.matching.pools import Pools, asked_of, lowest_of
 from scheduler.engine.tables.facts import Facts
+from scheduler.engine.tables.ticks import TickColumn
 
 ORDER = np.dtype(
     [(name, np.int32) for name in ("row", "limit", "offer", "next", "previous", "path")]
@@ -50,7 +51,7 @@ class Auction(NamedTuple):
     members: Ints
 
 
-def auction_of(pools: Pools, rows: Ints, facts: Facts, limit: Ints, room: Ints, is_held: Bools) -> Auction:
+def auction_of(pools: Pools, rows: Ints, facts: Facts, limit: TickColumn, room: Ints, is_held: Bools) -> Auction:
     """An auction among these orders, which come by priority: the highest limits first, equal ones by id.
 
     ``is_held``: of each order, by row, whether it takes no part. Left out are machines that are full from the start, and orders for which there is

@@ -26,13 +26,13 @@ from scheduler.engine.arrays import Bools, Ints
 from scheduler.engine.documents.snapshot import Snapshot
 from scheduler.engine.tables.columns import Columns
 from scheduler.engine.tables.table import ColumnTable
-from scheduler.engine.tables.ticks import CAP, MOST_MONEY
+from scheduler.engine.tables.ticks import CAP, MOST_MONEY, TickColumn, Ticks
 
 _HUGE, _HUGE_WORK = 1 << 41, 1 << 31
 """Orders of more ticks or GPU-seconds than this are counted exactly."""
 _THIN = 16
 """A provider whose money covers less than one in so many of its GPUs may have listed them to hold others up."""
-FAR = MOST_MONEY + 1
+FAR = Ticks(MOST_MONEY + 1)
 """More than any account has. Sums end here."""
 MONEY = ("gpus", "max_seconds", "tip", "client")
 """Columns of orders that say what a fill costs."""
@@ -169,31 +169,29 @@ class Balances:
     def __init__(self, remaining: Remaining, columns: Columns, bond_floor: TokenUnits) -> None:
         bits, numbers = columns.tick_bits, columns.known.accounts.of
         self._least_bond = min((bond_floor >> bits) + 1, FAR)
-        self.balances = columns.balances.copy() if remaining.spent else columns.balances
+        self.balances = TickColumn(columns.balances.copy()) if remaining.spent else columns.balances
         for who in remaining.spent.keys() & numbers.keys():
             self.balances[numbers[who]] = max(0, min(remaining.balance_of(who) >> bits, MOST_MONEY))
 
-    def cannot_surely_pay(self, rows: ColumnTable, price: Ints) -> Bools:
+    def cannot_surely_pay(self, rows: ColumnTable, price: TickColumn) -> Bools:
         """Of these orders, each by itself, at this price."""
-        gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
-        return np.asarray(_cannot_surely_pay(gpus, max_seconds, tip, client, price, self.balances))
+        return np.asarray(self.cost(rows, price, FAR) > self.balances[rows["client"]])
 
-    def cost(self, rows: ColumnTable, price: Ints, huge: int = _HUGE) -> Ints:
+    def cost(self, rows: ColumnTable, price: TickColumn, huge: int = _HUGE) -> TickColumn:
         """What each of these orders costs its client at this price, rounded up; ``huge`` where that is too large to add up."""
-        gpus, max_seconds, tip, _ = (rows[name] for name in MONEY)
-        return np.asarray(_costs(gpus, max_seconds, tip, price, huge))
+        return TickColumn(_costs(rows["gpus"], rows["max_seconds"], rows["tip"], price, huge))
 
-    def brought(self, client: Ints, cost: Ints, gain: Ints) -> Ints:
+    def brought(self, client: Ints, cost: TickColumn, gain: Ints) -> Ints:
         """What each account gains by those of these orders, one after the other, that it can pay for."""
         return np.asarray(_brought(client, cost, gain, self.balances))
 
-    def limits(self, rows: ColumnTable, price: Ints) -> Ints:
+    def limits(self, rows: ColumnTable, price: TickColumn) -> TickColumn:
         """The highest price for each of these orders at which its client can pay for it and for its orders before it, if prices were all
         higher or lower alike than these."""
         gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
-        return np.asarray(_limits(gpus, max_seconds, tip, client, price, self.balances))
+        return TickColumn(_limits(gpus, max_seconds, tip, client, price, self.balances))
 
-    def may_lack(self, rows: ColumnTable, offers: ColumnTable, price: Ints) -> Bools:
+    def may_lack(self, rows: ColumnTable, offers: ColumnTable, price: TickColumn) -> Bools:
         """Of these fills together: those that touch an account which may not have enough for all of them."""
         gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
         provider, bond_bps = offers["provider"], offers["bond_bps"]
@@ -277,13 +275,4 @@ def _may_lack(
     found = np.empty(len(gpus), np.bool_)
     for row in range(len(gpus)):
         found[row] = spent[client[row]] > balances[client[row]] or spent[provider[row]] > balances[provider[row]]
-    return found
-
-
-@njit(cache=True)
-def _cannot_surely_pay(gpus: Ints, max_seconds: Ints, tip: Ints, client: Ints, price: Ints, balances: Ints) -> Bools:
-    found = np.empty(len(gpus), np.bool_)
-    for row in range(len(gpus)):
-        locked, is_huge = _locked(gpus[row], max_seconds[row], tip[row], price[row])
-        found[row] = is_huge or locked + tip[row] > balances[client[row]]
     return found

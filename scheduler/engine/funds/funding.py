@@ -69,16 +69,16 @@ class Funding:
         self.facts, self.pools, self._rows, self.is_last = facts, pools, rows, is_last
         self._columns = facts.columns
         self._at_first = remaining = Remaining(facts.snapshot)
-        self._room: Ints = np.maximum(0, facts.offers["free"])
+        self.room_at_first: Ints = np.maximum(0, facts.offers["free"])
         for at, offer in enumerate(facts.columns.listings) if facts.snapshot.posted else ():
-            self._room[at] = remaining.free_of(offer.id)
+            self.room_at_first[at] = remaining.free_of(offer.id)
         self._funds = Balances(remaining, facts.columns, facts.snapshot.terms.bond_floor)
         self._alone = self._limits(remaining)
         self.limit = self._alone
         """Of each order: its limit, or less where its client has not so much."""
-        self.room = self._room.copy()
+        self.room = self.room_at_first.copy()
         """Of each offer: GPUs for the next clearing."""
-        self.first, self.tiers = tiers_of(pools, self._room)
+        self.first, self.tiers = tiers_of(pools, self.room_at_first)
         """Equal machines: of one pool, with equally many GPUs free when the round begins. They have one price."""
         self.barred: dict[int, RejectionReason] = {}
         """The orders that stay out of the next clearing."""
@@ -92,7 +92,8 @@ class Funding:
         self._is_tried = np.zeros(len(self._alone), np.bool_)
         self.priority = rows
         """``rows`` by priority: the highest limits first, of equal ones the smaller id; after all others those who are served last."""
-        self._limit_by_means(np.full(len(self._alone), NOWHERE, np.int64), np.zeros(len(self._room), np.int64))
+        self._no_price = TickColumn(np.zeros(len(self.room_at_first), np.int64))
+        self._limit_by_means(np.full(len(self._alone), NOWHERE, np.int64), self._no_price)
 
     @property
     def is_anybody_short(self) -> bool:
@@ -104,7 +105,7 @@ class Funding:
         for row in self._rows[cannot_surely[self._rows]].tolist():
             highest = remaining.highest_price(self._columns.book[row].signed)
             limit[row] = min(highest >> self._columns.tick_bits, CAP)
-        return np.asarray(limit)
+        return TickColumn(limit)
 
     def _sorted(self, rows: Ints) -> Ints:
         """By priority. One number says all: who comes last, the limit from above, and the row."""
@@ -120,7 +121,7 @@ class Funding:
         """These prices, but none below the dearest ask that sells on a tier with these assignments."""
         rows, asks = np.nonzero(assigned != NOWHERE)[0], np.zeros(len(self.first), np.int64)
         np.maximum.at(asks, self.tiers.of[assigned[rows]], self._columns.offers["ask"][assigned[rows]])
-        return np.asarray(np.maximum(price, asks[self.tiers.of]))
+        return TickColumn(np.maximum(price, asks[self.tiers.of]))
 
     # What a clearing comes to
 
@@ -130,7 +131,7 @@ class Funding:
         offers = outcome.offer[rows]
         orders = self._columns.orders.only("is_special", *MONEY).at(rows)
         listed = self._columns.offers.only("ask", "bond_bps", "provider").at(offers)
-        price = np.minimum(outcome.price[offers], self._columns.orders["limit"][rows])
+        price = TickColumn(np.minimum(outcome.price[offers], self._columns.orders["limit"][rows]))
         is_doubtful = self._funds.may_lack(orders, listed, price) | orders["is_special"] | (self._columns.tick_bits > 0)
         # Where ticks are coarser than base units all of these are counted exactly.
         prices = {
@@ -139,7 +140,7 @@ class Funding:
         }
         bill = Bill(prices, {}, self._dearest(rows, offers))
         doubtful = np.flatnonzero(is_doubtful)
-        by_worth = doubtful[self._by_worth(rows[doubtful], price[doubtful])]
+        by_worth = doubtful[self._by_worth(rows[doubtful], TickColumn(price[doubtful]))]
         remaining = self._at_first.anew()
         for row, offer in zip(rows[by_worth].tolist(), offers[by_worth].tolist(), strict=True):
             paid = self._counted(remaining, row, offer, self._level(bill, offer, outcome.price))
@@ -173,7 +174,7 @@ class Funding:
         is_late = 2 * self.is_last[rows] - self._is_favoured[rows]
         worth = (gain << 16) // cost
         turns = [np.lexsort((rows, -limit, *keys, is_late)) for keys in ((-worth,), (-worth, -gain))]
-        brings = [self._funds.brought(orders["client"][turn], cost[turn], gain[turn]) for turn in turns]
+        brings = [self._funds.brought(orders["client"][turn], TickColumn(cost[turn]), gain[turn]) for turn in turns]
         place = np.empty((2, len(rows)), np.int64)
         for at, turn in enumerate(turns):
             place[at, turn] = np.arange(len(rows))
@@ -204,11 +205,6 @@ class Funding:
         offers = self._columns.offers["id"][outcome.offer[rows]]
         return Fills(self._columns.book, rows, offers, list(map(prices.__getitem__, rows.tolist())))
 
-    def _left_after(self, outcome: Clearing, prices: Mapping[int, PricePerGpuHour]) -> Remaining:
-        left = self._at_first.anew()
-        left.take_all(self.fills(outcome, np.fromiter(prices, np.int64, len(prices)), prices))
-        return left
-
     # Before the next clearing
 
     def learn(self, outcome: Clearing, bill: Bill) -> None:
@@ -232,11 +228,11 @@ class Funding:
         """Of each client who is short: its orders as it would rather have them at these prices, each of which can ask for no more than what is
         paid for if all of them up to this one are, were all prices higher or lower alike."""
         rows = self._rows[self._is_short[self._columns.orders["client"][self._rows]]]
-        price, is_placed = np.minimum(self._cheapest(rows, price_on), CAP), offer[rows] != NOWHERE
+        price, is_placed = self._cheapest(rows, price_on), offer[rows] != NOWHERE
         price[is_placed] = price_on[offer[rows[is_placed]]]
         orders = self._columns.orders.only(*MONEY)
         order = self._by_worth(rows, price)
-        rows, price = rows[order], price[order]
+        rows, price = rows[order], TickColumn(price[order])
         means = self._funds.limits(orders.at(rows), price)
         self.limit = self._alone.copy()
         self.limit[rows] = np.minimum(self._alone[rows], means)
@@ -247,13 +243,13 @@ class Funding:
         orders, kept = self._columns.orders, np.fromiter(bill.prices, np.int64, len(bill.prices))
         rows = self._rows[self._is_short[orders["client"][self._rows]] & (outcome.offer[self._rows] == NOWHERE)]
         money, spent = orders.only(*MONEY), np.zeros(len(self._is_short), np.int64)
-        paid = np.minimum(outcome.price[outcome.offer[kept]], orders["limit"][kept])
+        paid = TickColumn(np.minimum(outcome.price[outcome.offer[kept]], orders["limit"][kept]))
         cost = self._funds.cost(money.at(kept), paid, FAR)
         np.add.at(spent, orders["client"][kept], cost)
         spent[orders["client"][kept[cost == FAR]]] = FAR
         left = (self._funds.balances - spent)[orders["client"][rows]]
-        cheapest = np.minimum(self._cheapest(rows, outcome.price), CAP)
-        return np.asarray(rows[self._funds.cost(money.at(rows), cheapest, FAR) > left])
+        cost = self._funds.cost(money.at(rows), self._cheapest(rows, outcome.price), FAR)
+        return np.asarray(rows[cost > left])
 
     def favour(self, outcome: Clearing) -> int:
         """The order of a short client that, served before its others, could gain the most of those that are left out and were not tried yet; or
@@ -262,7 +258,7 @@ class Funding:
         rows = self._rows[
             self._is_short[orders["client"][self._rows]] & ((at == NOWHERE) & ~self._is_tried)[self._rows]
         ]
-        price = np.minimum(self._cheapest(rows, np.zeros(len(self._room), np.int64)), CAP)
+        price = self._cheapest(rows, self._no_price)
         gain = (orders["limit"][rows] - price) * orders["gpus"][rows]
         can_pay = self._funds.cost(orders.only(*MONEY).at(rows), price) <= self._funds.balances[orders["client"][rows]]
         gain = np.where(can_pay, gain, 0)
@@ -285,8 +281,10 @@ class Funding:
         self.room = self._funds.bonded(self.room, listed, self.pools.rank, usual)
 
     def _cheapest(self, rows: Ints, price: TickColumn) -> TickColumn:
-        """The lowest price of machines that could serve each of these orders."""
-        return Supply(self.facts, self.pools, self.limit, self._room, price).cheapest(rows)
+        """The lowest price of machines that could serve each of these orders, at most ``CAP``."""
+        return TickColumn(
+            np.minimum(Supply(self.facts, self.pools, self.limit, self.room_at_first, price).cheapest(rows), CAP)
+        )
 
     def _broken(self, bill: Bill) -> list[int]:
         """Paid rows of groups of which another row was not: all or none."""
@@ -306,10 +304,11 @@ class Funding:
         gpus, bits = self._columns.orders["gpus"], self._columns.tick_bits
         listed, paid = self._columns.offers, list(bill.prices)
         bond = listed["ask"] * listed["bond_bps"]
-        remaining, sold_on = self._left_after(outcome, bill.prices), defaultdict[int, list[int]](list)
+        remaining, sold_on = self._at_first.anew(), defaultdict[int, list[int]](list)
+        remaining.take_all(self.fills(outcome, np.array(paid, np.int64), bill.prices))
         for row, tier in zip(paid, self.tiers.of[outcome.offer[paid]].tolist(), strict=True):
             sold_on[tier].append(row)
-        left = self._room - gpus_on(outcome.offer[paid], gpus[paid], len(self._room))
+        left = self.room_at_first - gpus_on(outcome.offer[paid], gpus[paid], len(self.room_at_first))
         fitting, too_much = dict[int, Ints](), np.full(len(left), NEVER, np.int64)
         for row in self.priority.tolist():
             if self._effort <= 0:

@@ -17,7 +17,7 @@ MOST_SIZES = 128
 MOST_DEMANDS = 16_384
 """Demands: what orders ask for beside GPUs and price. Usual markets have some hundreds."""
 MOST_WAYS = 1 << 23
-"""Pairs of a group of like offers and a demand and size that it fits. Usual markets have some ten thousands. Nearly all that a round does
+"""Pairs of a kind of offers and a demand and size that it fits. Usual markets have some ten thousands. Nearly all that a round does
 takes time in proportion to them."""
 BY_LOT = 4
 """One place in so many is drawn by lot."""
@@ -58,7 +58,7 @@ def common_demands(asked: Asked, count: int, block_hash: str) -> Ints:
 def narrow_demands(asked: Asked, fitting: Ints, block_hash: str) -> Ints:
     """The demands that take the fewest ways for each of their orders, and some that are drawn, as many as there is time for.
 
-    ``fitting``: of each demand, how many groups of offers fit it.
+    ``fitting``: of each demand, how many kinds of offers fit it.
     """
     count, gang = len(fitting), np.unique(asked.demand << 16 | asked.gpus)
     ways = fitting * np.bincount(gang >> 16, minlength=count)

@@ -39,6 +39,9 @@ class PairCheck:
     fails: Callable[[Facts, int], Any]
 
 
+# The checks -----------------------------------------------------------------------------------------------------------
+
+
 def _everyone(facts: Facts) -> Ints:
     return np.zeros(facts.kinds.rows, np.int64)
 
@@ -171,6 +174,9 @@ CHECKS: tuple[PairCheck, ...] = (
 )  # fmt: skip
 """From "not the right thing" to "nearly": the first reason found is told. The contract's rules (P-20) come first, each at the second of
 mining at which it is hardest to meet."""
+
+
+# Orders that nobody could serve ---------------------------------------------------------------------------------------
 
 
 def refused_at_once(facts: Facts) -> dict[int, RejectionReason]:

@@ -16,7 +16,7 @@ from scheduler.engine.tables.facts import Facts
 
 R = RejectionReason
 _AT_ONCE = 40
-"""Bits by which groups of offers are split at once: with a group's number they fit 62."""
+"""Bits by which kinds of offers are split at once: with a kind's number they fit 62."""
 
 
 class Demands:
@@ -44,14 +44,14 @@ class Demands:
         """Of each demand: a kind that makes it."""
         if len(self._kind) > bounds.MOST_DEMANDS:
             rows = self._keep(rows, bounds.common_demands(self._asked(rows), len(self._kind), block_hash))
-        self.group, fits = self._grouped()
-        """Of each offer: its group, of those that no demand tells apart, numbered by their first."""
+        self.offer_kind, fits = self._judged()
+        """Of each offer: its kind. Offers that no demand tells apart are of one, numbered by their first."""
         fitting = np.count_nonzero(fits, axis=1)
         if int(fitting.sum()) * bounds.MOST_SIZES > bounds.MOST_WAYS:
             kept = np.sort(bounds.narrow_demands(self._asked(rows), fitting, block_hash))
             rows, fits = self._keep(rows, kept), fits[kept]
         self.fits = fits
-        """Which groups fit each demand."""
+        """Which kinds of offers fit each demand."""
         self.left_out = np.setdiff1d(taking_part, rows) if len(rows) < len(taking_part) else np.empty(0, np.int64)
         """The orders for which this round has no time."""
 
@@ -67,8 +67,8 @@ class Demands:
         self._pairs = {row: pairs for row, pairs in self._pairs.items() if self.of[row] != UNKNOWN}
         return np.asarray(rows[self.of[rows] != UNKNOWN])
 
-    def _grouped(self) -> tuple[Ints, Bools]:
-        """The group of each offer; and which groups fit each demand."""
+    def _judged(self) -> tuple[Ints, Bools]:
+        """The kind of each offer; and which kinds fit each demand."""
         offers, judged = self._facts.offers.rows, list[tuple[Ints, list[Any]]]()
         of = np.zeros(offers, np.int64)
         for n, keys in enumerate(self._keys):
@@ -139,11 +139,11 @@ def _finder(column: Ints) -> Callable[[frozenset[int]], Bools]:
     return cache(lambda values: np.isin(column, list(values)))
 
 
-def _split(groups: Ints, masks: Sequence[Bools]) -> Ints:
-    """Groups that are in one part of each mask, and were in one group before."""
+def _split(kinds: Ints, masks: Sequence[Bools]) -> Ints:
+    """Kinds that are in one part of each mask, and were of one kind before."""
     for start in range(0, len(masks), _AT_ONCE):
-        code = groups.copy()
+        code = kinds.copy()
         for mask in masks[start : start + _AT_ONCE]:
             code = code * 2 + mask
-        _, groups = as_met(code)
-    return groups
+        _, kinds = as_met(code)
+    return kinds

@@ -64,9 +64,9 @@ class Pools:
 
 def pools_of(demands: Demands, rank: Ints) -> Pools:
     """The pools that these demands make of the offers, and who accepts which."""
-    pool_of_group = _numbered(demands.fits)
-    of, count = pool_of_group[demands.group], int(pool_of_group.max(initial=UNKNOWN)) + 1
-    _, first = np.unique(pool_of_group, return_index=True)
+    pool_of_kind = _numbered(demands.fits)
+    of, count = pool_of_kind[demands.offer_kind], int(pool_of_kind.max(initial=UNKNOWN)) + 1
+    _, first = np.unique(pool_of_kind, return_index=True)
     edges = demands.fits[:, first]
     accepts_from = starts_of(edges.sum(axis=1))
     accepts = np.nonzero(edges)[1].astype(np.int64)
@@ -133,16 +133,6 @@ def rank_of(facts: Facts) -> Ints:
     )
     rank[order] = np.arange(offers.rows)
     return rank
-
-
-@njit(cache=True)
-def within_limits(rows: Ints, demands: Ints, gpus: Ints, size_of: Ints, limits: Ints, least: Ints) -> Bools:
-    """Which of these orders could pay what is asked at least for their demand and size."""
-    found = np.empty(len(rows), np.bool_)
-    for at in range(len(rows)):
-        row = rows[at]
-        found[at] = least[demands[row], size_of[gpus[row]]] <= limits[row]
-    return found
 
 
 @njit(cache=True)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from scheduler.engine.arrays import NEVER, NOWHERE, Ints, ranked, sizes_of
-from scheduler.engine.matching.pools import Pools, asked_of, lowest_of, within_limits
+from scheduler.engine.matching.pools import Pools, asked_of, lowest_of
 from scheduler.engine.tables.facts import Facts
 from scheduler.engine.tables.ticks import TickColumn
 
@@ -71,17 +71,6 @@ class Supply:
 
     def cheapest(self, rows: Ints) -> TickColumn:
         """What each of these orders would have to pay for a GPU at least; NEVER where no offer has room for it."""
-        least, size_of = self._least(rows)
-        return np.asarray(least[self.pools.demand[rows], size_of[self.facts.orders["gpus"][rows]]])
-
-    def affordable(self, rows: Ints) -> Ints:
-        """Those of these orders that could pay that."""
-        least, size_of = self._least(rows)
-        can = within_limits(rows, self.pools.demand, self.facts.orders["gpus"], size_of, self.limit, least)
-        return np.asarray(rows[can])
-
-    def _least(self, rows: Ints) -> tuple[Ints, Ints]:
-        """The least cost of each demand and size; and the place of each number of GPUs among the sizes of these orders."""
         pools, gpus = self.pools, self.facts.orders["gpus"]
         sizes, size_of = sizes_of(gpus[rows], int(self.room.max(initial=0)))
         asked = asked_of(rows, pools.demand, gpus, size_of, len(pools.shard), len(sizes))
@@ -89,7 +78,7 @@ class Supply:
         least = lowest_of(
             sizes, asked, pools.accepts_from, pools.accepts, pools.members_from, pools.members, cost, self.room
         )
-        return least, size_of
+        return TickColumn(least[pools.demand[rows], size_of[gpus[rows]]])
 
     def can_pay(self, rows: Iterable[int], placements: Placements) -> bool:
         """Whether each of these orders can pay for where it is placed."""
@@ -105,4 +94,4 @@ class Supply:
 
     def cost(self, offers: Ints) -> TickColumn:
         """What a GPU costs there: the clearing price, and never less than the ask."""
-        return np.asarray(np.maximum(self.price[offers], self.facts.offers["ask"][offers]))
+        return TickColumn(np.maximum(self.price[offers], self.facts.offers["ask"][offers]))

@@ -19,6 +19,7 @@ from scheduler.engine.funds.funding import Clearing, Funding
 from scheduler.engine.matching.supply import Supply
 from scheduler.engine.placement.groups import GroupPlacer, groups_of
 from scheduler.engine.placement.precedence import credit_of, move_to_preferred, overdue_placements
+from scheduler.engine.tables.ticks import TickColumn
 
 OVERDUE_TRIED, FEW_ROWS = 4, 2_000
 """So many overdue orders are tried one by one where all of them together cost too much; of more than so many orders, only one is."""
@@ -137,7 +138,7 @@ class Placing:
         lot = lots(self._facts.snapshot.now.hash, self._orders["id_prefix"][list(overdue)])
         return [list(overdue.items())[int(lot.argmin())]]
 
-    def _fill_in(self, whole: list[Rows], room: Ints, price: Ints, assigned: Ints, takes_part: Bools) -> None:
+    def _fill_in(self, whole: list[Rows], room: Ints, price: TickColumn, assigned: Ints, takes_part: Bools) -> None:
         """After the auction: who prefers a region is moved, and what is left goes to others, in the end to those who are served last."""
         funding, rows = self.funding, np.nonzero(assigned != NOWHERE)[0]
         left = room - gpus_on(assigned[rows], self._orders["gpus"][rows], len(room))

@@ -17,6 +17,9 @@ PREFERRING = 1_000_000
 """Effort in units of some 500 ns for moving orders to regions that they prefer. Usual markets need a tenth of it at most."""
 
 
+# Overdue orders -------------------------------------------------------------------------------------------------------
+
+
 def overdue_placements(supply: Supply, left_out: Ints, assigned: Ints) -> dict[int, int]:
     """Place those of ``left_out`` that have waited beyond patience, the longest first, where their limits meet the prices.
 
@@ -27,7 +30,7 @@ def overdue_placements(supply: Supply, left_out: Ints, assigned: Ints) -> dict[i
     is_old = since + snapshot.policy.patience_seconds < snapshot.now.timestamp
     kept, overdue = placed[is_old[placed]], left_out[is_old[left_out]]
     supply.room -= gpus_on(assigned[kept], orders["gpus"][kept], len(supply.room))
-    overdue = supply.affordable(overdue)
+    overdue = overdue[supply.cheapest(overdue) <= supply.limit[overdue]]
     most = max(1, len(placed) * snapshot.policy.elders_per_thousand // 1_000)
     found: dict[int, int] = {}
     in_vain: dict[tuple[int, int], int] = {}
@@ -51,6 +54,9 @@ def credit_of(snapshot: Snapshot, accepted_at: int, surplus: int) -> int:
     policy, waited = snapshot.policy, snapshot.now.timestamp - accepted_at - snapshot.policy.patience_seconds
     times = 1 + waited // max(1, policy.credit_seconds) if waited > 0 else 0
     return surplus * policy.credit_bps * times // BPS_WHOLE
+
+
+# Those who come last, and preferred regions ---------------------------------------------------------------------------
 
 
 def served_last(facts: Facts) -> Bools:

@@ -27,7 +27,7 @@ from scheduler.engine.arrays import Ints, distinct, equal_runs, grown
 from scheduler.engine.tables.evidence import EvidenceColumns
 from scheduler.engine.tables.kept import SPARE, Kept, KeptAccounts
 from scheduler.engine.tables.table import ColumnTable, Numbering, RowValues
-from scheduler.engine.tables.ticks import MOST_MONEY, tick_bits_of, ticks
+from scheduler.engine.tables.ticks import MOST_MONEY, TickColumn, tick_bits_of, ticks
 
 HUGE_TIP = 1 << 41
 _OF_KIND = ("offer", "min_seconds", "min_bond_bps", "starts_at")
@@ -57,8 +57,8 @@ class Columns:
     offers: ColumnTable
     listings: RowValues[Offer]
     tick_bits: int
-    balances: Ints
-    """Of each account, by its number: in ticks, from 0 to ``MOST_MONEY``."""
+    balances: TickColumn
+    """Of each account, by its number: from 0 to ``MOST_MONEY``."""
     evidence: EvidenceColumns
     """Of each account, by its number: what its reputation rests on."""
 
@@ -82,7 +82,7 @@ class ColumnReader:
         self._kinds, self._kind_numbers = ColumnTable({}, 0), Numbering()
         self._orders = Kept(self._read_orders, attrgetter("signed.id"), id_prefix_of)
         self._offers = Kept(self._read_offers, attrgetter("id"), int)
-        self._of_balances, self._balances = KeptAccounts(), _NOTHING
+        self._of_balances, self._balances = KeptAccounts(), TickColumn(_NOTHING)
         self._of_evidence, self._evidence = KeptAccounts(), EvidenceColumns()
 
     def columns(self, view: BookView) -> Columns:
@@ -111,7 +111,7 @@ class ColumnReader:
     def _read_accounts(self, view: BookView) -> None:
         names = self.known.accounts
         is_all, accounts, units = self._of_balances.news(view.accounts, names)
-        self._balances = grown(_NOTHING if is_all else self._balances, len(names.all))
+        self._balances = TickColumn(grown(_NOTHING if is_all else self._balances, len(names.all)))
         self._balances[accounts] = ticks(lambda: [amount or 0 for amount in units], self._tick_bits, MOST_MONEY)
         is_all, accounts, reputations = self._of_evidence.news(view.reputations, names)
         evidence = EvidenceColumns() if is_all else self._evidence

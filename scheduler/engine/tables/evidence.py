@@ -9,7 +9,7 @@ import numpy as np
 
 from marketplace.domain.reputation import HALF_LIFE_SECONDS, NEWCOMER, PRIOR_BAD, PRIOR_GOOD, Reputation
 from marketplace.domain.units import BPS_WHOLE, UnixTime
-from scheduler.engine.arrays import Bools, Ints
+from scheduler.engine.arrays import Bools, Ints, grown
 
 _FRACTION_BITS = 32
 """Of a half-life, as the rule has it (``reputation.share_left``)."""
@@ -31,11 +31,16 @@ class EvidenceColumns:
         """The same with the rows of these ``read`` anew, and room for so many accounts."""
         known = [one for one in reputations if one is not None]
         numbers = read[[one is not None for one in reputations]]
+        by_column = (
+            (self.heard, [min(one.heard, _MOST_WEIGHT) for one in known]),
+            (self.failed, [min(one.failed, _MOST_WEIGHT) for one in known]),
+            (self.as_of, [one.as_of for one in known]),
+        )
         columns = []
-        for old, read_one in zip((self.heard, self.failed, self.as_of), (_heard, _failed, _as_of), strict=True):
-            column = np.concatenate((old, np.zeros(accounts - len(old), np.int64)))
+        for old, values in by_column:
+            column = grown(old, accounts)
             column[read] = 0
-            column[numbers] = [read_one(one) for one in known]
+            column[numbers] = values
             columns.append(column)
         return EvidenceColumns(*columns)
 
@@ -57,15 +62,3 @@ class EvidenceColumns:
         for row in np.nonzero(is_open & ~is_newcomer)[0].tolist():
             found[row] = score_of(int(accounts[row]))
         return np.asarray(found)
-
-
-def _heard(reputation: Reputation) -> int:
-    return min(reputation.heard, _MOST_WEIGHT)
-
-
-def _failed(reputation: Reputation) -> int:
-    return min(reputation.failed, _MOST_WEIGHT)
-
-
-def _as_of(reputation: Reputation) -> int:
-    return reputation.as_of

@@ -8,18 +8,17 @@ whatever a single order or offer says; prices that are paid stay exact, in base 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NewType
+from typing import Any, NewType
 
 import numpy as np
 
 from marketplace.domain.book import BookOrder, BookView
 from marketplace.domain.units import SECONDS_PER_HOUR, PricePerGpuHour
-from scheduler.engine.arrays import Ints
 
 Ticks = NewType("Ticks", int)
 """One price of a GPU for an hour, or one amount of money."""
-TickColumn = Ints
-"""A column of them. (numpy knows no more of it than that they are integers.)"""
+TickColumn = NewType("TickColumn", "np.ndarray[Any, np.dtype[np.int64]]")
+"""A column of them. What is worked out from one is Ints, until it is said to be ticks again."""
 
 CAP = Ticks(1 << 30)
 FINEST, TICKS_OF_MEDIAN = 26, 22
@@ -51,8 +50,8 @@ def ticks(units: Callable[[], Iterable[int]], tick_bits: int, most: Ticks = CAP)
     try:
         found = np.fromiter(units(), np.int64)
     except OverflowError:
-        return np.array([max(0, min(amount >> tick_bits, most)) for amount in units()], np.int64)
-    return np.asarray(np.clip(found >> tick_bits, 0, most))
+        return TickColumn(np.array([max(0, min(amount >> tick_bits, most)) for amount in units()], np.int64))
+    return TickColumn(np.clip(found >> tick_bits, 0, most))
 
 
 def price_of(level: Ticks, tick_bits: int) -> PricePerGpuHour:

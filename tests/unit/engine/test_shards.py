@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from operator import attrgetter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.engine.arrays import Ints
+from scheduler.engine.arrays import NOWHERE, Ints
 from scheduler.engine.auction import bidding as auctions
 from scheduler.engine.auction.bidding import Auctioneer, hold_here
 from scheduler.engine.auction.shards import bundles_of
-from scheduler.engine.auction.state import Auction
+from scheduler.engine.auction.state import Auction, restart
 from scheduler.engine.clear import clear
 from scheduler.engine.documents.snapshot import Snapshot
 from scripts.bench.generators import Thin, Uniform
@@ -64,6 +65,24 @@ def test_any_bundling_of_shards_gives_the_plan_of_all_at_once(
 def test_troubled_little_markets_split_as_exactly(snapshot: Snapshot) -> None:
     """With groups, overdue orders, empty balances and every other trouble, clearing shard by shard gives the same plan."""
     assert clear(snapshot).canonical() == clear(snapshot, Apart(100)).canonical()
+
+
+def test_a_later_auction_of_a_round_begins_anew() -> None:
+    """It ends where the first one ended, whatever everybody had in between: nothing of an auction is left over for the next."""
+    snapshot, ended = WIDE.snapshot(2), list[tuple[Auction, list[int]]]()
+
+    def hold(auction: Auction, shards: int) -> Ints:
+        ended.append((auction, hold_here(auction, shards).tolist()))
+        return np.asarray(auction.orders["offer"])
+
+    clear(snapshot, hold)
+    (auction, first), rows = ended[0], len(snapshot.view.orders)
+    free = np.array([offer.free for offer in sorted(snapshot.view.offers, key=attrgetter("id"))], np.int64)
+    auction.orders["offer"], auction.orders["path"] = 0, 1
+    restart(auction, np.full(rows, NOWHERE), np.zeros(rows, np.bool_), free)
+
+    assert max(first) > NOWHERE
+    assert hold_here(auction, 1 + int(auction.orders["shard"].max())).tolist() == first
 
 
 def test_a_shard_that_uses_up_its_effort_takes_none_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,3 +81,12 @@ def test_a_refused_fill_survives() -> None:
     name = board_rows.refused_field(word(3), fill.offer)
 
     assert board_rows.refused_in(name.encode(), board_rows.refused_text(fill).encode()) == (word(3), fill)
+
+
+def test_a_reader_reads_equal_texts_once_and_another_reader_has_its_own() -> None:
+    """So rows that stay are the same objects for all who read from one board, and nothing is kept when that is gone."""
+    text, reader = board_rows.offer_text(offer()).encode(), board_rows.RowReader()
+    one, again, elsewhere = reader.offer(text), reader.offer(bytes(bytearray(text))), board_rows.RowReader().offer(text)
+
+    assert one is again
+    assert (elsewhere == one, elsewhere is one) == (True, False)

@@ -59,7 +59,7 @@ def _compare(snapshot: Snapshot, reader: ColumnReader | None = None) -> list[int
     turned_away = refused_at_once(facts)
     rows = np.array([row for row in range(facts.orders.rows) if row not in turned_away], np.int64)
     demands, fitting = Demands(facts, rows), list[int]()
-    found = demands.fits[demands.of[rows]][:, demands.group]
+    found = demands.fits[demands.of[rows]][:, demands.offer_kind]
     room, never_too_dear = np.full(facts.offers.rows, AMPLE, np.int64), np.zeros(facts.offers.rows, np.bool_)
     for row, order in enumerate(facts.columns.book):
         assert turned_away.get(row) == _reason_against_order(snapshot, order)

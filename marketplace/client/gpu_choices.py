@@ -14,14 +14,14 @@ _SIZE = re.compile(r"([1-9][0-9]{0,4}) ?(GB|GiB)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class GpuWish:
+class GpuChoice:
     """The classes that an order accepts, and the memory in MiB that each GPU must have by its machine's description."""
 
     classes: tuple[str, ...]
     vram_mib: int = 0
 
 
-def gpus_wished(words: Sequence[str], vram_mib: int = 0) -> GpuWish:
+def gpus_chosen(words: Sequence[str], vram_mib: int = 0) -> GpuChoice:
     """What the words come to, each a class, a family such as ``H100``, a size such as ``24GB`` (at least), or ``cheapest``: any class; with at least ``vram_mib`` of memory.
 
     The scheduler takes the cheapest of what fits among the classes. Raise InvalidField for what is none of these.
@@ -40,7 +40,7 @@ def gpus_wished(words: Sequence[str], vram_mib: int = 0) -> GpuWish:
             else "is missing: a class, a family such as H100, a size such as 24GB, or cheapest",
         )
     # Where a class was named, too, that one may have less.
-    return GpuWish(found, vram_mib if named or not least else min(least))
+    return GpuChoice(found, vram_mib if named or not least else min(least))
 
 
 def _mib(size: re.Match[str]) -> int:
