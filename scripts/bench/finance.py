@@ -1,4 +1,4 @@
-"""`make bench PART=finance`: thirty days of companies, lenders and a thief on a fresh anvil, every token unit explained. Two minutes."""
+"""`make bench PART=finance`: thirty days of companies, lenders and a thief on a fresh anvil, every token unit explained. Five minutes of CPU."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import structlog
 
 from marketplace.chain.devnet import anvil_binary
 from scripts.bench import finance_words as w
+from scripts.bench.finance_agents import agents_around
 from scripts.bench.finance_month import Month, play
 from scripts.bench.finance_plots import draw_finance
 from scripts.bench.finance_stage import thirty_days
@@ -32,13 +33,14 @@ def main(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    with thirty_days(options.seed) as stage:
-        month = play(stage, options.seed)
+    with thirty_days(options.seed) as stage, agents_around(stage) as agents:
+        month = play(stage, agents, options.seed)
+        jobs = {name: one.jobs for name, one in agents.attended.items()}
         unexplained = stage.explainer.ledger.unexplained(stage.said())
     stage.explainer.ledger.write(options.explain)
     values = _values(month, sum(map(abs, unexplained.values())))
     wrong = [*month.wrong, *(f"{account}: {amount} units unexplained" for account, amount in unexplained.items())]
-    print(*(f"refused  {line}" for line in month.refused), sep="\n")
+    print(*(f"refused  {line}" for line in month.refused), f"jobs in sessions: {jobs}", sep="\n")
     print(*(f"{name} {value}" for name, value in values.items()), f"every movement: {options.explain}", sep="\n")
     print(*(f"wrong    {line}" for line in wrong), sep="\n", end="\n" if wrong else "")
     if not options.quick and not wrong:

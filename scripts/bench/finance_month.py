@@ -14,11 +14,14 @@ from marketplace.domain.chain_errors import TransactionReverted
 from marketplace.domain.pricing import earned_rounded_down
 from marketplace.domain.units import Seconds
 from marketplace.domain.vaults import LoanState
+from scripts.bench.finance_agents import Agents
 from scripts.bench.finance_naive import NaiveLender
-from scripts.bench.finance_stage import BEGIN, DAY, DOLLAR, GPUS, MONTH, PRICE, Rent, Stage
+from scripts.bench.finance_stage import BEGIN, DAY, DOLLAR, GPUS, GUARANTEED, MONTH, PRICE, Rent, Stage
 
 HOUR = 3_600
 FIFTH = MONTH // 5
+ATTENDED = {"good": 29, "terminated": 7, "bonded": 20}
+"""Those with a real agent and a real client, and the last day on which there is a job in them."""
 ROWS = ("good", "outage", "silent", "terminated", "dead", "grief", "control")
 LENDERS = {"alice": 60_000, "bob": 60_000, "carol": 80_000}
 """Whole dollars."""
@@ -48,6 +51,7 @@ class Month:
     """The stage, who is on it, what is still to happen, and what was seen."""
 
     stage: Stage
+    agents: Agents
     dice: random.Random
     rents: dict[str, Rent] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
@@ -107,9 +111,9 @@ class Month:
             self.wrong.append(f"{what}: was not refused")
 
 
-def play(stage: Stage, seed: int) -> Month:
+def play(stage: Stage, agents: Agents, seed: int) -> Month:
     """All of it. The seed moves the hours at which things happen."""
-    month = Month(stage, random.Random(seed))
+    month = Month(stage, agents, random.Random(seed))
     stage.go_to(BEGIN)
     _begin(month)
     _good(month)
@@ -135,7 +139,14 @@ def _begin(month: Month) -> None:
     stage.enter(stage.vault("strict", **named), "strict lender", 20_000 * DOLLAR)
     stage.enter(stage.vault("covered", beta_bps=0), "covered lender", 20_000 * DOLLAR)
     for row in ROWS:
-        month.rents[row] = stage.open_month(row, client=f"client of {row}", owner=f"owner of {row}")
+        if row not in ATTENDED:
+            month.rents[row] = stage.open_month(row, client=f"client of {row}", owner=f"owner of {row}")
+    for row in ATTENDED:
+        upfront = "20%" if row == "good" else "0%"
+        month.rents[row] = month.agents.rent(row, client=f"client of {row}", owner=f"owner of {row}", upfront=upfront)
+    for day in range(1, 30):
+        alive = [row for row, last in ATTENDED.items() if day <= last]
+        month.at(day + 0.015, lambda alive=alive: month.agents.do_jobs(*alive))  # type: ignore[misc]
 
 
 def _draw_all(month: Month, rent: Rent, vault: VaultContract) -> None:
@@ -166,17 +177,21 @@ def _earned(seconds: int) -> int:
 def _good(month: Month) -> None:
     """A fifth upfront, a receipt a day, and a second draw when a day has been served."""
     stage, rent, vault = month.stage, month.rents["good"], month.stage.vaults["obligors"]
-    month.at(0.02, lambda: stage.receipt(rent, FIFTH))
-    month.at(0.03, lambda: stage.draw(vault, rent, stage.limit(vault, rent)))
+    month.at(0.07, lambda: month.agents.paid(rent, FIFTH))
+    month.at(0.08, lambda: stage.draw(vault, rent, stage.limit(vault, rent)))
     month.at(2, lambda: _draw_all(month, rent, vault))
-    for day in range(7, 30):  # the lease began some minutes after the first day did
-        month.at(day + 0.02, lambda day=day: _day_served(month, rent, day * DAY))  # type: ignore[misc]
+    for day in range(7, 21):  # an agent looks for its client's signature twenty times a slice
+        month.at(day + 0.05, lambda day=day: _day_served(month, rent, day * DAY))  # type: ignore[misc]
+    for half in range(1, 20):
+        beyond = 0.504 * half  # days beyond the guarantee: a slice, and some minutes
+        month.at(20.015 + beyond, lambda: month.agents.signed(rent))
+        month.at(20.045 + beyond, lambda beyond=beyond: month.agents.paid(rent, GUARANTEED + int(beyond * DAY)))  # type: ignore[misc]
     month.at(20.1, lambda: _whole(month, rent))
-    month.at(30.01, lambda: stage.receipt(rent, MONTH, last=True))
+    month.at(30.01, lambda: month.agents.over(rent))
 
 
 def _day_served(month: Month, rent: Rent, seconds: int) -> None:
-    month.stage.receipt(rent, seconds)
+    month.agents.paid(rent, seconds)
     assert rent.vault, "it drew"
     if rent.vault.marks(rent.loan, month.stage.chain.head()).loan.state is LoanState.DRAWN:
         month.stage.collect(rent)
@@ -217,7 +232,7 @@ def _silent(month: Month) -> None:
 def _terminated(month: Month) -> None:
     """The client leaves on the eighth day, and pays what it guaranteed."""
     stage, rent, vault = month.stage, month.rents["terminated"], month.stage.vaults["obligors"]
-    month.at(1.2, lambda: stage.receipt(rent, DAY + HOUR))
+    month.at(1.2, lambda: month.agents.paid(rent, DAY))
     month.at(1.21, lambda: _draw_all(month, rent, vault))
     month.at(8, lambda: stage.send(rent.client, verbs.terminate(stage.book.market, rent.order)))
     month.at(8.01, lambda: stage.collect(rent))
@@ -324,8 +339,8 @@ def _thief(month: Month) -> None:
     month.at(2.1, lambda: stage.send(walker.client, verbs.dispute(stage.book.market, walker.order)))
     month.at(3, lambda: stage.rule(walker, 2 * DAY, provider_at_fault=True))
     month.at(3.1, lambda: stage.send(stage.key("keeper"), strict.resolve(walker.loan)))
-    bonded = month.rents["bonded"] = stage.open_month("bonded", client="client of bonded", owner="owner of bonded")
-    month.at(1.41, lambda: stage.receipt(bonded, DAY + HOUR))
+    bonded = month.rents["bonded"]
+    month.at(1.41, lambda: month.agents.paid(bonded, DAY))
     month.at(1.42, lambda: _advance(month, bonded))
     month.at(20.5, lambda: stage.send(bonded.client, verbs.terminate(stage.book.market, bonded.order)))
     month.at(20.6, lambda: stage.collect(bonded))

@@ -28,7 +28,7 @@ from marketplace.chain.token import TokenContract, make_local_coin
 from marketplace.chain.transactions import Sender
 from marketplace.chain.vaults import VaultContract, changed_by, creation, usual_terms
 from marketplace.devnet import free_ports
-from marketplace.domain.events import Event, FillRefused, SettlementRefused
+from marketplace.domain.events import Event, FillRefused, LeaseOpened, SettlementRefused
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import ZERO_ADDRESS, Address, Bytes32, ClassNumber, OfferId
 from marketplace.domain.orders import Order, SignedOrder
@@ -85,6 +85,10 @@ class Stage:
     senders: dict[str, Sender] = field(default_factory=dict)
     vaults: dict[str, VaultContract] = field(default_factory=dict)
     gas: dict[str, list[int]] = field(default_factory=dict)
+    names_to_come: dict[OfferId, str] = field(default_factory=dict)
+    """What the lease is called that somebody else is about to open on an offer."""
+    _opened_by_others: dict[Bytes32, LeaseOpened] = field(default_factory=dict)
+    _explained: int = 0
 
     @property
     def market(self) -> MarketContract:
@@ -111,10 +115,14 @@ class Stage:
     def key(self, name: str) -> Key:
         """A party, by its name."""
         if name not in self.keys:
-            key = self.keys[name] = Key(keccak(f"thirty days, seed {self.seed}, {name}".encode()))
+            key = self.keys[name] = Key(self.secret_of(name))
             make_local_coin(self.chain, key.address)
             self.explainer.names[key.address] = name
         return self.keys[name]
+
+    def secret_of(self, name: str) -> bytes:
+        """Of that party's key, which is worth nothing anywhere else."""
+        return keccak(f"thirty days, seed {self.seed}, {name}".encode())
 
     def name_of(self, key: Key) -> str:
         return self.explainer.names[key.address]
@@ -124,14 +132,31 @@ class Stage:
         mined = self.senders.setdefault(key.address, Sender(self.chain, key)).send(call, again=True)
         receipt = self.chain.rpc("eth_getTransactionReceipt", mined.tx_hash)
         self.gas.setdefault(call.verb, []).append(mined.gas_used)
-        for log in receipt["logs"]:
-            address = Address(log["address"].lower())
-            if address in self.explainer.vaults:
-                self.explainer.vault(mined.block.timestamp, address, log)
-            for event in decode_logs([log], self.book.market, lambda _: mined.block.timestamp):
-                self._require_taken(call, event)
-                self.explainer.market(mined.block.timestamp, event)
+        self.catch_up(mined.block.number - 1)
+        for event in self._explain(receipt["logs"]):
+            self._require_taken(call, event)
+        self._explained = max(self._explained, mined.block.number)
         return receipt
+
+    def catch_up(self, upto: int | None = None) -> None:
+        """Explain what others have sent, up to a block; without one, up to the one below the newest: anvil shows a block before its logs."""
+        last = self.chain.head().number - 1 if upto is None else upto
+        if last > self._explained:
+            span = {"fromBlock": hex(self._explained + 1), "toBlock": hex(last)}
+            self._explained = last
+            list(self._explain(self.chain.rpc("eth_getLogs", span)))
+
+    def _explain(self, logs: Any) -> Iterator[Event]:
+        for log in logs:
+            address, time = Address(log["address"].lower()), self.chain.block(int(log["blockNumber"], 16)).timestamp
+            if address in self.explainer.vaults:
+                self.explainer.vault(time, address, log)
+            for event in decode_logs([log], self.book.market, lambda _, time=time: time):  # type: ignore[misc]
+                if isinstance(event, LeaseOpened) and event.lease not in self.explainer.lease_names:
+                    self._opened_by_others[event.lease] = event
+                    self.explainer.lease_names[event.lease] = self.names_to_come.pop(event.offer)
+                self.explainer.market(time, event)
+                yield event
 
     def _require_taken(self, call: verbs.Call, event: Event) -> None:
         """Raises ValueError where the market refused an item."""
@@ -156,11 +181,7 @@ class Stage:
 
     def open_month(self, name: str, *, client: str, owner: str, is_company: bool = True) -> Rent:
         """A company with its bond and nothing else, and a month of it that its client opens."""
-        total = lock_of(self._order(ZERO_ADDRESS, OfferId(0), ZERO_ADDRESS), PRICE)
-        bond = bond_of(total, BOND_BPS, self.explainer.bond_floor)
-        holder = self.give(owner, bond)
-        provider = self._company(name, holder) if is_company else holder.address
-        self.pay_in(holder, provider, bond)
+        holder, provider = self.found(name, owner=owner, operator=owner, is_company=is_company)
         self.send(
             holder,
             verbs.list_offer(
@@ -169,21 +190,49 @@ class Stage:
             ),
         )  # fmt: skip
         offer = max(self.explainer.offers)
-        payer = self.give(client, total + bond)  # a stake is as much as the bond
-        self.pay_in(payer, payer.address, total + bond)
+        payer = self.payer(client)
         signed = payer.sign_order(self._order(payer.address, offer, self.arbiter), self.market.domain)
         self.explainer.lease_names[signed.id] = name
         self.send(payer, verbs.open_fills(self.book.market, [Fill(signed, offer, PRICE)]))
         company = provider if is_company else None
         return Rent(name, payer, holder, company, signed, offer, self.market.lease_of(signed.id).opened_at)
 
-    def _company(self, name: str, owner: Key) -> Address:
+    def found(self, name: str, *, owner: str, operator: str, is_company: bool = True) -> tuple[Key, Address]:
+        """A provider with its bond and nothing else: a company, or its owner itself."""
+        holder = self.give(owner, self._sums[1])
+        provider = self._company(name, holder, self.key(operator)) if is_company else holder.address
+        self.pay_in(holder, provider, self._sums[1])
+        return holder, provider
+
+    def payer(self, client: str) -> Key:
+        """A client with a month's money, and a stake, which is as much as the bond."""
+        payer = self.give(client, sum(self._sums))
+        self.pay_in(payer, payer.address, sum(self._sums))
+        return payer
+
+    def opened_by_others(self, name: str, *, client: str, owner: str, company: Address) -> Rent:
+        """The month of that name, which an agent has opened."""
+        self.catch_up()
+        opened = next(
+            event for lease, event in self._opened_by_others.items() if self.explainer.lease_names[lease] == name
+        )
+        signed = SignedOrder(opened.lease, opened.order, "0x")
+        at = opened.ref.block.timestamp
+        return Rent(name, self.key(client), self.key(owner), company, signed, opened.offer, at)
+
+    @property
+    def _sums(self) -> tuple[TokenUnits, TokenUnits]:
+        """A month's whole price, and its bond."""
+        total = lock_of(self._order(ZERO_ADDRESS, OfferId(0), ZERO_ADDRESS), PRICE)
+        return total, bond_of(total, BOND_BPS, self.explainer.bond_floor)
+
+    def _company(self, name: str, owner: Key, operator: Key) -> Address:
         salt = Bytes32("0x" + keccak(name.encode()).hex())
         call = contract_abi("SpvFactory").call("spvOf", owner.address, salt)
         (company,) = contract_abi("SpvFactory").answer("spvOf", self.chain.call(self.factory, call))
         self.explainer.names[Address(company)] = f"company of {name}"
         self.explainer.owners[Address(company)] = self.name_of(owner)
-        self.send(owner, company_verbs.create_company(self.factory, owner.address, owner.address, salt))
+        self.send(owner, company_verbs.create_company(self.factory, owner.address, operator.address, salt))
         return Address(company)
 
     def _order(self, client: Address, offer: OfferId, arbiter: Address) -> Order:
