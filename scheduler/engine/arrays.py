@@ -14,9 +14,11 @@ Bools = NDArray[np.bool_]
 Records = NDArray[np.void]
 """Rows with named columns. (mypy cannot know the names: a row is Any.)"""
 NOWHERE = -1
+"""In the place of an offer's row, or of any other place."""
+UNKNOWN = -1
+"""In the place of a number that nobody has given."""
 NEVER = 1 << 60
 """More than any price."""
-UNKNOWN = -1
 _TABLE = 1 << 22
 """Codes below this are numbered by a table, which is ten times as fast as sorting them."""
 _SMALL_TABLE, _SPARSE = 1 << 10, 8
