@@ -88,12 +88,8 @@ def as_met(codes: Ints) -> tuple[Ints, Ints]:
     size = 2
     while size < 2 * len(codes):
         size *= 2
-    rows, first, number, count = (
-        np.full(size, NOWHERE, np.int64),
-        np.empty(len(codes), np.int64),
-        np.empty(len(codes), np.int64),
-        0,
-    )
+    rows, count = np.full(size, NOWHERE, np.int64), 0
+    first, number = np.empty(len(codes), np.int64), np.empty(len(codes), np.int64)
     for row in range(len(codes)):
         code = codes[row]
         at = (((code ^ (code >> 20) ^ (code >> 40)) & 0xFFFFF) * 40_503 >> 4) & (size - 1)

@@ -109,10 +109,8 @@ class Remaining:
 
     def highest_price(self, signed: SignedOrder) -> PricePerGpuHour:
         """The order's limit, or the highest price at which its client can pay for it alone: ceil(p u / 3600) <= b if p <= 3600 b / u."""
-        units, left = (
-            signed.order.gpus * signed.order.max_seconds,
-            self.balance_of(signed.order.client) - self.tip_of(signed),
-        )
+        units = signed.order.gpus * signed.order.max_seconds
+        left = self.balance_of(signed.order.client) - self.tip_of(signed)
         return PricePerGpuHour(min(signed.order.max_price, max(-1, left * SECONDS_PER_HOUR // units)))
 
     def take(self, fill: Fill) -> None:
@@ -131,10 +129,8 @@ class Remaining:
         more: dict[Address, int] = {}
         for fill, price in fills:
             order, offer = fill.signed.order, self._offers[fill.offer]
-            locks, bonds = (
-                [lock_of(order, level) for level in (fill.price, price)],
-                [self.bond_of(order, offer, level) for level in (fill.price, price)],
-            )
+            locks = [lock_of(order, level) for level in (fill.price, price)]
+            bonds = [self.bond_of(order, offer, level) for level in (fill.price, price)]
             more[order.client] = more.get(order.client, 0) + locks[1] - locks[0]
             more[offer.provider] = more.get(offer.provider, 0) + bonds[1] - bonds[0]
         if any(amount > max(0, self.balance_of(who)) for who, amount in more.items()):

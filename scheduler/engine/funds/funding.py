@@ -132,9 +132,8 @@ class Funding:
         orders = self._columns.orders.only("is_special", *MONEY).at(rows)
         listed = self._columns.offers.only("ask", "bond_bps", "provider").at(offers)
         price = TickColumn(np.minimum(outcome.price[offers], self._columns.orders["limit"][rows]))
-        is_doubtful = (
-            self._balances.may_lack(orders, listed, price) | orders["is_special"] | (self._columns.tick_bits > 0)
-        )
+        is_doubtful = self._balances.may_lack(orders, listed, price) | orders["is_special"]
+        is_doubtful |= self._columns.tick_bits > 0
         # Where ticks are coarser than base units all of these are counted exactly.
         prices = {
             row: price_of(Ticks(level), self._columns.tick_bits)
@@ -286,9 +285,8 @@ class Funding:
 
     def _cheapest(self, rows: Ints, price: TickColumn) -> TickColumn:
         """The lowest price of machines that could serve each of these orders, at most ``CAP``."""
-        return TickColumn(
-            np.minimum(Supply(self.facts, self.pools, self.limit, self.room_at_first, price).cheapest(rows), CAP)
-        )
+        supply = Supply(self.facts, self.pools, self.limit, self.room_at_first, price)
+        return TickColumn(np.minimum(supply.cheapest(rows), CAP))
 
     def _broken(self, bill: Bill) -> list[int]:
         """Paid rows of groups of which another row was not: all or none."""
