@@ -14,9 +14,11 @@ Bools = NDArray[np.bool_]
 Records = NDArray[np.void]
 """Rows with named columns. (mypy cannot know the names: a row is Any.)"""
 NOWHERE = -1
+"""In the place of an offer's row, or of any other place."""
+UNKNOWN = -1
+"""In the place of a number that nobody has given."""
 NEVER = 1 << 60
 """More than any price."""
-UNKNOWN = -1
 _TABLE = 1 << 22
 """Codes below this are numbered by a table, which is ten times as fast as sorting them."""
 _SMALL_TABLE, _SPARSE = 1 << 10, 8
@@ -86,12 +88,8 @@ def as_met(codes: Ints) -> tuple[Ints, Ints]:
     size = 2
     while size < 2 * len(codes):
         size *= 2
-    rows, first, number, count = (
-        np.full(size, NOWHERE, np.int64),
-        np.empty(len(codes), np.int64),
-        np.empty(len(codes), np.int64),
-        0,
-    )
+    rows, count = np.full(size, NOWHERE, np.int64), 0
+    first, number = np.empty(len(codes), np.int64), np.empty(len(codes), np.int64)
     for row in range(len(codes)):
         code = codes[row]
         at = (((code ^ (code >> 20) ^ (code >> 40)) & 0xFFFFF) * 40_503 >> 4) & (size - 1)

@@ -308,11 +308,8 @@ def _sweep(auction: Any, scratch: Any, is_moving: Bools, path: int) -> tuple[Boo
     When one order's path was undone, those of the same demand and size with lower limits need not try in this sweep.
     """
     _refresh(auction, scratch, is_moving)
-    has_changed, has_failed, elsewhere = (
-        np.zeros_like(is_moving),
-        np.zeros(scratch.is_asked.size, np.bool_),
-        scratch.elsewhere.ravel(),
-    )
+    has_changed, has_failed = np.zeros_like(is_moving), np.zeros(scratch.is_asked.size, np.bool_)
+    elsewhere = scratch.elsewhere.ravel()
     for order in range(len(scratch.threshold)):
         gang = auction.gang[order]
         if elsewhere[gang] >= scratch.threshold[order] or has_failed[gang]:

@@ -109,10 +109,8 @@ class Remaining:
 
     def highest_price(self, signed: SignedOrder) -> PricePerGpuHour:
         """The order's limit, or the highest price at which its client can pay for it alone: ceil(p u / 3600) <= b if p <= 3600 b / u."""
-        units, left = (
-            signed.order.gpus * signed.order.max_seconds,
-            self.balance_of(signed.order.client) - self.tip_of(signed),
-        )
+        units = signed.order.gpus * signed.order.max_seconds
+        left = self.balance_of(signed.order.client) - self.tip_of(signed)
         return PricePerGpuHour(min(signed.order.max_price, max(-1, left * SECONDS_PER_HOUR // units)))
 
     def take(self, fill: Fill) -> None:
@@ -131,10 +129,8 @@ class Remaining:
         more: dict[Address, int] = {}
         for fill, price in fills:
             order, offer = fill.signed.order, self._offers[fill.offer]
-            locks, bonds = (
-                [lock_of(order, level) for level in (fill.price, price)],
-                [self.bond_of(order, offer, level) for level in (fill.price, price)],
-            )
+            locks = [lock_of(order, level) for level in (fill.price, price)]
+            bonds = [self.bond_of(order, offer, level) for level in (fill.price, price)]
             more[order.client] = more.get(order.client, 0) + locks[1] - locks[0]
             more[offer.provider] = more.get(offer.provider, 0) + bonds[1] - bonds[0]
         if any(amount > max(0, self.balance_of(who)) for who, amount in more.items()):
@@ -169,13 +165,13 @@ class Balances:
     def __init__(self, remaining: Remaining, columns: Columns, bond_floor: TokenUnits) -> None:
         bits, numbers = columns.tick_bits, columns.known.accounts.of
         self._least_bond = min((bond_floor >> bits) + 1, FAR)
-        self.balances = TickColumn(columns.balances.copy()) if remaining.spent else columns.balances
+        self.free = TickColumn(columns.balances.copy()) if remaining.spent else columns.balances
         for who in remaining.spent.keys() & numbers.keys():
-            self.balances[numbers[who]] = max(0, min(remaining.balance_of(who) >> bits, MOST_MONEY))
+            self.free[numbers[who]] = max(0, min(remaining.balance_of(who) >> bits, MOST_MONEY))
 
     def cannot_surely_pay(self, rows: ColumnTable, price: TickColumn) -> Bools:
         """Of these orders, each by itself, at this price."""
-        return np.asarray(self.cost(rows, price, FAR) > self.balances[rows["client"]])
+        return np.asarray(self.cost(rows, price, FAR) > self.free[rows["client"]])
 
     def cost(self, rows: ColumnTable, price: TickColumn, huge: int = _HUGE) -> TickColumn:
         """What each of these orders costs its client at this price, rounded up; ``huge`` where that is too large to add up."""
@@ -183,20 +179,20 @@ class Balances:
 
     def brought(self, client: Ints, cost: TickColumn, gain: Ints) -> Ints:
         """What each account gains by those of these orders, one after the other, that it can pay for."""
-        return np.asarray(_brought(client, cost, gain, self.balances))
+        return np.asarray(_brought(client, cost, gain, self.free))
 
     def limits(self, rows: ColumnTable, price: TickColumn) -> TickColumn:
         """The highest price for each of these orders at which its client can pay for it and for its orders before it, if prices were all
         higher or lower alike than these."""
         gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
-        return TickColumn(_limits(gpus, max_seconds, tip, client, price, self.balances))
+        return TickColumn(_limits(gpus, max_seconds, tip, client, price, self.free))
 
     def may_lack(self, rows: ColumnTable, offers: ColumnTable, price: TickColumn) -> Bools:
         """Of these fills together: those that touch an account which may not have enough for all of them."""
         gpus, max_seconds, tip, client = (rows[name] for name in MONEY)
         provider, bond_bps = offers["provider"], offers["bond_bps"]
         return np.asarray(
-            _may_lack(gpus, max_seconds, tip, client, price, provider, bond_bps, self.balances, self._least_bond)
+            _may_lack(gpus, max_seconds, tip, client, price, provider, bond_bps, self.free, self._least_bond)
         )
 
     def bonded(self, room: Ints, offers: ColumnTable, rank: Ints, seconds: int) -> Ints:
@@ -209,10 +205,10 @@ class Balances:
         before = np.cumsum(cost[order]) - cost[order]
         is_first = np.diff(provider[order], prepend=-1) != 0
         before -= np.maximum.accumulate(np.where(is_first, before, 0))
-        covered, total = np.empty_like(room), np.zeros(len(self.balances), np.int64)
-        covered[order] = np.clip((self.balances[provider[order]] - before) // bond[order], 0, room[order])
+        covered, total = np.empty_like(room), np.zeros(len(self.free), np.int64)
+        covered[order] = np.clip((self.free[provider[order]] - before) // bond[order], 0, room[order])
         np.add.at(total, provider, cost)
-        return np.where(total[provider] // _THIN > self.balances[provider], covered, room)
+        return np.where(total[provider] // _THIN > self.free[provider], covered, room)
 
 
 @njit(cache=True)

@@ -72,7 +72,7 @@ class Funding:
         self.room_at_first: Ints = np.maximum(0, facts.offers["free"])
         for at, offer in enumerate(facts.columns.listings) if facts.snapshot.posted else ():
             self.room_at_first[at] = remaining.free_of(offer.id)
-        self._funds = Balances(remaining, facts.columns, facts.snapshot.terms.bond_floor)
+        self._balances = Balances(remaining, facts.columns, facts.snapshot.terms.bond_floor)
         self._alone = self._limits(remaining)
         self.limit = self._alone
         """Of each order: its limit, or less where its client has not so much."""
@@ -84,7 +84,7 @@ class Funding:
         """The orders that stay out of the next clearing."""
         self._effort = FILL_EFFORT
         """What is left of it."""
-        self._is_short = np.zeros(len(self._funds.balances), np.bool_)
+        self._is_short = np.zeros(len(self._balances.free), np.bool_)
         """Of each account: whether it turned out to be short, as a client."""
         self._is_short[facts.orders["client"][rows[self._alone[rows] < facts.orders["limit"][rows]]]] = True
         self._is_favoured = np.zeros(len(self._alone), np.bool_)
@@ -101,7 +101,7 @@ class Funding:
 
     def _limits(self, remaining: Remaining) -> TickColumn:
         limit = self._columns.orders["limit"].copy()
-        cannot_surely = self._funds.cannot_surely_pay(self._columns.orders.only(*MONEY), limit)
+        cannot_surely = self._balances.cannot_surely_pay(self._columns.orders.only(*MONEY), limit)
         for row in self._rows[cannot_surely[self._rows]].tolist():
             highest = remaining.highest_price(self._columns.book[row].signed)
             limit[row] = min(highest >> self._columns.tick_bits, CAP)
@@ -132,7 +132,8 @@ class Funding:
         orders = self._columns.orders.only("is_special", *MONEY).at(rows)
         listed = self._columns.offers.only("ask", "bond_bps", "provider").at(offers)
         price = TickColumn(np.minimum(outcome.price[offers], self._columns.orders["limit"][rows]))
-        is_doubtful = self._funds.may_lack(orders, listed, price) | orders["is_special"] | (self._columns.tick_bits > 0)
+        is_doubtful = self._balances.may_lack(orders, listed, price) | orders["is_special"]
+        is_doubtful |= self._columns.tick_bits > 0
         # Where ticks are coarser than base units all of these are counted exactly.
         prices = {
             row: price_of(Ticks(level), self._columns.tick_bits)
@@ -169,12 +170,12 @@ class Funding:
         """The places of these rows, the orders of a client by what it would rather have for its money at these prices: by surplus for
         each unit of money, or by surplus alone, whichever brings more of it. Those who are served last come last."""
         orders, limit = self._columns.orders.only(*MONEY).at(rows), self._columns.orders["limit"][rows]
-        cost = self._funds.cost(orders, price)
+        cost = self._balances.cost(orders, price)
         gain = np.maximum(0, limit - price) * orders["gpus"]
         is_late = 2 * self.is_last[rows] - self._is_favoured[rows]
         worth = (gain << 16) // cost
         turns = [np.lexsort((rows, -limit, *keys, is_late)) for keys in ((-worth,), (-worth, -gain))]
-        brings = [self._funds.brought(orders["client"][turn], TickColumn(cost[turn]), gain[turn]) for turn in turns]
+        brings = [self._balances.brought(orders["client"][turn], TickColumn(cost[turn]), gain[turn]) for turn in turns]
         place = np.empty((2, len(rows)), np.int64)
         for at, turn in enumerate(turns):
             place[at, turn] = np.arange(len(rows))
@@ -233,7 +234,7 @@ class Funding:
         orders = self._columns.orders.only(*MONEY)
         order = self._by_worth(rows, price)
         rows, price = rows[order], TickColumn(price[order])
-        means = self._funds.limits(orders.at(rows), price)
+        means = self._balances.limits(orders.at(rows), price)
         self.limit = self._alone.copy()
         self.limit[rows] = np.minimum(self._alone[rows], means)
         self.priority = self._sorted(self._rows)
@@ -244,11 +245,11 @@ class Funding:
         rows = self._rows[self._is_short[orders["client"][self._rows]] & (outcome.offer[self._rows] == NOWHERE)]
         money, spent = orders.only(*MONEY), np.zeros(len(self._is_short), np.int64)
         paid = TickColumn(np.minimum(outcome.price[outcome.offer[kept]], orders["limit"][kept]))
-        cost = self._funds.cost(money.at(kept), paid, FAR)
+        cost = self._balances.cost(money.at(kept), paid, FAR)
         np.add.at(spent, orders["client"][kept], cost)
         spent[orders["client"][kept[cost == FAR]]] = FAR
-        left = (self._funds.balances - spent)[orders["client"][rows]]
-        cost = self._funds.cost(money.at(rows), self._cheapest(rows, outcome.price), FAR)
+        left = (self._balances.free - spent)[orders["client"][rows]]
+        cost = self._balances.cost(money.at(rows), self._cheapest(rows, outcome.price), FAR)
         return np.asarray(rows[cost > left])
 
     def favour(self, outcome: Clearing) -> int:
@@ -260,7 +261,9 @@ class Funding:
         ]
         price = self._cheapest(rows, self._no_price)
         gain = (orders["limit"][rows] - price) * orders["gpus"][rows]
-        can_pay = self._funds.cost(orders.only(*MONEY).at(rows), price) <= self._funds.balances[orders["client"][rows]]
+        can_pay = (
+            self._balances.cost(orders.only(*MONEY).at(rows), price) <= self._balances.free[orders["client"][rows]]
+        )
         gain = np.where(can_pay, gain, 0)
         if gain.max(initial=0) <= 0:
             return NOWHERE
@@ -278,13 +281,12 @@ class Funding:
         """
         orders, listed = self._columns.orders, self._columns.offers
         usual = int(np.median(orders["max_seconds"][self._rows])) if len(self._rows) else 0
-        self.room = self._funds.bonded(self.room, listed, self.pools.rank, usual)
+        self.room = self._balances.bonded(self.room, listed, self.pools.rank, usual)
 
     def _cheapest(self, rows: Ints, price: TickColumn) -> TickColumn:
         """The lowest price of machines that could serve each of these orders, at most ``CAP``."""
-        return TickColumn(
-            np.minimum(Supply(self.facts, self.pools, self.limit, self.room_at_first, price).cheapest(rows), CAP)
-        )
+        supply = Supply(self.facts, self.pools, self.limit, self.room_at_first, price)
+        return TickColumn(np.minimum(supply.cheapest(rows), CAP))
 
     def _broken(self, bill: Bill) -> list[int]:
         """Paid rows of groups of which another row was not: all or none."""

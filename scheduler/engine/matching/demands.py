@@ -116,10 +116,8 @@ class Demands:
         """Pairs that had their chance: declined by the provider, or refused by the contract."""
         snapshot, book, listed = self._facts.snapshot, self._facts.columns.book, self._facts.offers
         account = self._facts.known.accounts.of.get
-        ids = {record.id for record in snapshot.view.leases.values() if record.exit} | {
-            *snapshot.declined,
-            *snapshot.view.refused,
-        }
+        ids = {record.id for record in snapshot.view.leases.values() if record.exit}
+        ids |= {*snapshot.declined, *snapshot.view.refused}
         takes_part = np.zeros(self._facts.orders.rows, np.bool_)
         takes_part[rows] = True
         found = {}

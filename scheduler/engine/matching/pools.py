@@ -148,15 +148,8 @@ def asked_of(rows: Ints, demands: Ints, gpus: Ints, size_of: Ints, count: int, s
 
 @njit(cache=True)
 def lowest_of(
-    sizes: Ints,
-    asked: Bools,
-    accepts_from: Ints,
-    accepts: Ints,
-    members_from: Ints,
-    members: Ints,
-    cost: Ints,
-    room: Ints,
-) -> Ints:
+    sizes: Ints, asked: Bools, accepts_from: Ints, accepts: Ints, members_from: Ints, members: Ints, cost: Ints, room: Ints
+) -> Ints:  # fmt: skip
     """Of each demand and size that is ``asked`` for: the least cost of an offer that fits and has room; NEVER where there is none."""
     of_pool = np.full((len(members_from) - 1, len(sizes)), NEVER, np.int64)
     for pool in range(len(of_pool)):

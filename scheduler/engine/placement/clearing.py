@@ -88,13 +88,8 @@ class Placing:
         self._place_overdue(allocation, whole, takes_part & ~self._is_last)
         assigned, price = allocation.assigned, allocation.price
         self._fill_in(whole, room, price, assigned, takes_part)
-        return Clearing(
-            assigned,
-            self.funding.raised(assigned, price),
-            self.funding.limit,
-            np.zeros(len(assigned), np.bool_),
-            self._placer.reasons(groups, assigned),
-        )
+        price, reasons = self.funding.raised(assigned, price), self._placer.reasons(groups, assigned)
+        return Clearing(assigned, price, self.funding.limit, np.zeros(len(assigned), np.bool_), reasons)
 
     def _place_groups(self, allocation: _Allocation, whole: list[Rows]) -> None:
         """Place groups that can pay the prices. Whoever cannot pay those that come of it pushed aside somebody who would pay more, and gives

@@ -27,25 +27,25 @@ def overdue_placements(supply: Supply, left_out: Ints, assigned: Ints) -> dict[i
     """
     orders, snapshot = supply.facts.orders, supply.facts.snapshot
     since, placed = orders["accepted_at"], np.nonzero(assigned >= 0)[0]
-    is_old = since + snapshot.policy.patience_seconds < snapshot.now.timestamp
-    kept, overdue = placed[is_old[placed]], left_out[is_old[left_out]]
+    is_overdue = since + snapshot.policy.patience_seconds < snapshot.now.timestamp
+    kept, overdue = placed[is_overdue[placed]], left_out[is_overdue[left_out]]
     supply.room -= gpus_on(assigned[kept], orders["gpus"][kept], len(supply.room))
     overdue = overdue[supply.cheapest(overdue) <= supply.limit[overdue]]
     most = max(1, len(placed) * snapshot.policy.elders_per_thousand // 1_000)
     found: dict[int, int] = {}
     in_vain: dict[tuple[int, int], int] = {}
     for row in overdue[np.argsort(since[overdue], kind="stable")].tolist():
-        kind, limit = (int(supply.pools.demand[row]), int(orders["gpus"][row])), int(supply.limit[row])
+        gang, limit = (int(supply.pools.demand[row]), int(orders["gpus"][row])), int(supply.limit[row])
         if len(found) == most:
             break
-        if limit <= in_vain.get(kind, -1):
+        if limit <= in_vain.get(gang, -1):
             continue
         best, least = supply.best(row)
         if best != NOWHERE:
             found[row] = best
             supply.take({row: best})
         else:
-            in_vain[kind] = least - 1  # And it only gets dearer.
+            in_vain[gang] = least - 1  # And it only gets dearer.
     return found
 
 

@@ -124,11 +124,8 @@ class ColumnReader:
         for name in ("gpus", "max_seconds", "expires_at"):
             read[name] = _column(orders, name)
         read["limit"] = ticks(lambda: map(attrgetter("max_price"), orders), self._tick_bits)
-        read["tip"] = np.fromiter(
-            (min((order.tip >> self._tick_bits) + 1, HUGE_TIP) if order.tip else 0 for order in orders),
-            np.int64,
-            len(rows),
-        )
+        tips = (min((order.tip >> self._tick_bits) + 1, HUGE_TIP) if order.tip else 0 for order in orders)
+        read["tip"] = np.fromiter(tips, np.int64, len(rows))
         read["client"] = self.known.accounts.numbers(map(attrgetter("client"), orders))
         read["accepted_at"] = _column(rows, "accepted_at")
         read["is_special"] = np.fromiter(

@@ -33,10 +33,8 @@ class Facts:
     @cached_property
     def is_heard(self) -> Bools:
         """Providers that went away take money and time from their clients before the bond pays them back."""
-        beats, since = (
-            self.snapshot.view.heartbeats,
-            self.snapshot.now.timestamp - self.snapshot.policy.heartbeat_seconds,
-        )
+        beats = self.snapshot.view.heartbeats
+        since = self.snapshot.now.timestamp - self.snapshot.policy.heartbeat_seconds
         numbers, at = self._providers
         heard = map(beats.get, map(self.known.accounts.all.__getitem__, numbers.tolist()), repeat(since - 1))
         return (np.fromiter(heard, np.int64, len(numbers)) >= since)[at]
