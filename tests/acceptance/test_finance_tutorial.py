@@ -14,7 +14,7 @@ TUTORIAL = ROOT / "docs" / "finance-tutorial.md"
 
 def test_every_command_of_the_finance_tutorial_works(network: Network) -> None:
     """In this order, in one shell: a company is funded, its lease reserved, money lent and drawn on it; and all of it comes back. The
-    gateway tells of vault, loan and company by the names that the commands print."""
+    gateway tells of vault, loan and company by the names that the commands print, and of its owner's reputation (S-7)."""
     folder = network.folder / "finance"
     folder.mkdir()
     (folder / ".devnet").symlink_to(network.folder / ".devnet")
@@ -23,7 +23,7 @@ def test_every_command_of_the_finance_tutorial_works(network: Network) -> None:
     (vault,) = AddressBook.read(network.folder / ".devnet" / "address-book.json").vaults
     api = GatewayApi(network.settings["gateway_url"])
     listed, told, loan = api.vaults(), api.vault(vault), api.loan(vault, 1)
-    company = api.company(reserved["provider"])
+    company, provider = api.company(reserved["provider"]), api.provider(reserved["provider"])
     api.close()
 
     assert reserved["state"] == "reserved"
@@ -39,6 +39,10 @@ def test_every_command_of_the_finance_tutorial_works(network: Network) -> None:
         reserved["id"],
     )
     assert (company.creditor, [offer.class_name for offer in company.offers]) == (None, ["H200-SXM-141GB"])
+    assert provider.owner == company.owner
+    assert provider.reputation.tallies
+    checked = network.answer("reputation", reserved["provider"], "--check")
+    assert (checked["owner"], checked["isWhatTheChainSays"]) == (company.owner, True)
     for words, answer in (
         (("vault", "explain", vault), told),
         (("advance", "explain", vault, "1"), loan),
