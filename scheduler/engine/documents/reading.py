@@ -99,6 +99,9 @@ class SnapshotReader:
         row = Row(parse_json(content, field="snapshot"), "snapshot")
         _of_version(row, SNAPSHOT_VERSION)
         posted, refs = row.rows("posted", POSTED.read), row.rows("pages", PAGE.read)
+        if len({fill.signed.id for fill in posted}) < len(posted):
+            # Each is taken off what is free: a fill that is told twice would keep GPUs and money from others.
+            raise InvalidField(row.where("posted"), "has an order twice")
         pages = self._pages(refs)
         tables = _tables(refs, pages, {fill.signed.id: fill.signed.order for fill in posted})
         snapshot = Snapshot(
