@@ -34,12 +34,13 @@ def _start_of(path: Path, limit_bytes: int) -> bytes:
 
 
 def save_documents(documents: Documents, folder: Path) -> None:
-    """Each as a file of its own. A page that is there from another round is there already."""
+    """Each as a file of its own. A page that is there from another round is there already, if it is whole."""
     (folder / PAGES_FOLDER).mkdir(parents=True, exist_ok=True)
     for name, content in ((PLAN_FILE, documents.plan), (SNAPSHOT_FILE, documents.snapshot)):
         if content is not None:
             (folder / name).write_bytes(content)
     snapshot = snapshot_in(documents)
     for page, content in snapshot.pages.items() if snapshot else ():
-        if not (folder / PAGES_FOLDER / page).exists():
-            (folder / PAGES_FOLDER / page).write_bytes(content)
+        path = folder / PAGES_FOLDER / page
+        if not path.is_file() or _start_of(path, len(content)) != content:
+            path.write_bytes(content)

@@ -61,3 +61,14 @@ def test_a_document_is_not_longer_than_a_document(tmp_path: Path, monkeypatch: p
     assert len(_found(tmp_path).snapshot or b"") == len(snapshot.canonical()) + 1
     with pytest.raises(InvalidField, match="must have at most"):
         reading.SnapshotReader(no_page).read(snapshot.canonical() + b" " * 1_000)
+
+
+def test_what_was_cut_off_while_it_was_saved_is_saved_again(tmp_path: Path) -> None:
+    """A page that a full disk left half written under its name does not spoil each later round that lists it."""
+    snapshot = _saved(tmp_path)
+    (name,) = snapshot.pages
+    page = tmp_path / PAGES_FOLDER / name
+    page.write_bytes(snapshot.pages[name][:-9])
+    _saved(tmp_path)
+
+    assert _read(tmp_path).sha256 == snapshot.sha256
