@@ -22,7 +22,8 @@ class Archive:
         """Keep the pages, and then the document that lists them; how many bytes of it all are new. Raises StoreUnavailable."""
         stored, at = 0, snapshot.view.block.timestamp
         for name, content in snapshot.pages.items():
-            if name not in self._kept:
+            # Somebody may have emptied the folder since: a page that is gone would take all later rounds with it.
+            if name not in self._kept or not self._blobs.has(name):
                 stored += self._put(name, content, at)
                 self._kept.add(name)
         self._kept.intersection_update(snapshot.pages)

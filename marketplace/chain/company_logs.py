@@ -13,6 +13,7 @@ from typing import Any
 
 from marketplace.chain.contracts import contract_abi
 from marketplace.domain.blocks import BlockRef
+from marketplace.domain.chain_errors import ChainUnavailable
 from marketplace.domain.events import LogRef, SpvCreated
 from marketplace.domain.ids import Address, Bytes32
 from marketplace.domain.units import UnixTime
@@ -21,6 +22,8 @@ Log = Mapping[str, Any]
 
 _ADDRESS_AT = 26
 """In a topic: after 0x and the padding."""
+_CREATION_TOPICS = 3
+"""What is said, of which company, and whose it is."""
 
 
 @lru_cache(maxsize=1)
@@ -48,7 +51,9 @@ def is_creation(log: Log, factory: Address | None) -> bool:
 
 
 def company_in(log: Log) -> Address:
-    """The company that a factory's log is about."""
+    """The company that a factory's log is about. Raises ChainUnavailable where the node does not say all of it."""
+    if len(log["topics"]) != _CREATION_TOPICS:
+        raise ChainUnavailable("a log of the companies' factory is not whole")
     return _address_in(log, 1)
 
 

@@ -101,9 +101,11 @@ def _is_of(logs: Any, sources: Collection[str], first: int, last: int) -> bool:
         return False
     try:
         places = [(int(log["blockNumber"], 16), int(log["logIndex"], 16)) for log in logs]
-        is_ours = all(log["address"].lower() in sources and not log.get("removed") and log["topics"] for log in logs)
+        is_ours = all(log["address"].lower() in sources and not log.get("removed") for log in logs)
+        is_named = all(isinstance(log["topics"], list) and log["topics"] for log in logs)
+        is_named = is_named and all(isinstance(topic, str) for log in logs for topic in log["topics"])
         is_told = all(isinstance(log["data"], str) and log["blockHash"] and log["transactionHash"] for log in logs)
     except (AttributeError, KeyError, TypeError, ValueError):
         return False
     in_range = not places or first <= places[0][0] <= places[-1][0] <= last
-    return is_ours and is_told and in_range and all(a < b for a, b in itertools.pairwise(places))
+    return is_ours and is_named and is_told and in_range and all(a < b for a, b in itertools.pairwise(places))

@@ -19,7 +19,7 @@ from scheduler.audit.memory import check_memory
 from scheduler.audit.posted import check_posting, check_posting_without_plan
 from scheduler.audit.replayed import UNREADABLE, Documents, Read, read_documents
 from scheduler.audit.state import check_classes, check_market, check_state
-from scheduler.engine.documents.reading import PostedPlan, SnapshotReader, read_plan
+from scheduler.engine.documents.reading import MAX_DOCUMENT_BYTES, PostedPlan, SnapshotReader, read_plan
 from scheduler.engine.documents.snapshot import Snapshot
 
 STATE_CHECKS = (
@@ -43,7 +43,8 @@ def fetch_documents(api: GatewayApi, round_hash: Bytes32, reader: SnapshotReader
     except (GatewayProblem, HashMismatch) as error:
         return Documents(None, None, reader, why_not=str(error))
     try:
-        return Documents(plan, api.fetch_blob(read_plan(plan).snapshot), reader)
+        snapshot = api.fetch_blob(read_plan(plan).snapshot, limit_bytes=MAX_DOCUMENT_BYTES)
+        return Documents(plan, snapshot, reader)
     except (GatewayProblem, HashMismatch, InvalidField) as error:
         return Documents(plan, None, reader, why_not=str(error))
 

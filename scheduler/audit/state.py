@@ -55,7 +55,7 @@ def check_state(snapshot: Snapshot, history: History) -> list[Finding]:
     return [
         found(Check.OFFERS, [*_offers(snapshot, history)], f"all {len(view.offers)} as the chain has them, none missing"),
         found(Check.ACCOUNTS, [*_accounts(snapshot, history)], f"all {len(view.accounts)} free balances are the chain's"),
-        found(Check.LEASES, [*_leases(snapshot, history)], f"all {len(view.leases)} of orders on the book are the chain's"),
+        found(Check.LEASES, [*_leases(snapshot, history)], f"all {len(view.leases)} of the round's orders are the chain's"),
         found(Check.BUDGETS, [*_budgets(snapshot, history)], f"all {len(view.budgets)} of delegates are the chain's"),
         found(
             Check.REPUTATIONS,
@@ -103,7 +103,9 @@ def _accounts(snapshot: Snapshot, history: History) -> Iterator[str]:
 
 def _leases(snapshot: Snapshot, history: History) -> Iterator[str]:
     said, true = snapshot.view.leases, history.rows.leases
-    for order in sorted(order.id for order in snapshot.view.orders):
+    on_book = {order.id for order in snapshot.view.orders}
+    # Also of fills of its own that it remembers: whether their tips were paid before is money of their clients.
+    for order in sorted(on_book | said.keys()):
         lease, record = said.get(order), true.get(order)
         if lease is None and record is not None:
             yield f"order {order} was opened before and is {record.lease.status.name.lower()}, which the snapshot does not say"

@@ -112,10 +112,13 @@ class UploadTable:
             connection.execute(update(UPLOADS).where(UPLOADS.c.blob == blob).values(keep_until=until))
 
     def forget(self, blob: Sha256, now: UnixTime) -> bool:
-        """Strike the blob out; False where somebody has brought it again meanwhile."""
+        """Strike the blob out; False where somebody has brought it again meanwhile, or refers to it now."""
         lasting = (UPLOADS.c.blob == blob) & ((UPLOADS.c.keep_until.is_(None)) | (UPLOADS.c.keep_until > now))
+        used = (USES.c.blob == blob) & USES.c.closed_at.is_(None)
         with self._database.write() as connection:
-            if connection.execute(select(UPLOADS.c.blob).where(lasting)).first() is not None:
+            # Who deletes it has closed all uses that were there when it looked: one that is open has come since.
+            wanted = select(UPLOADS.c.blob).where(lasting).union_all(select(USES.c.blob).where(used))
+            if connection.execute(wanted.limit(1)).first() is not None:
                 return False
             connection.execute(delete(UPLOADS).where(UPLOADS.c.blob == blob))
             connection.execute(delete(USES).where(USES.c.blob == blob))

@@ -44,6 +44,8 @@ from scheduler.engine.documents.records import (
 )
 from scheduler.engine.documents.snapshot import Snapshot
 
+MAX_DOCUMENT_BYTES = 32 << 20
+"""Of a snapshot's document, without its pages, which hold what is long: at a million orders it has a few of these."""
 SNAPSHOTS_KEPT = 3
 """A reader knows so many that it read last: a round, the one before and the one after share most of their pages."""
 
@@ -88,6 +90,8 @@ class SnapshotReader:
     def read(self, content: bytes) -> Snapshot:
         """Read a snapshot's document, and its pages; the same round can be cleared from it again. Raises InvalidField that names the field and
         the rule."""
+        if len(content) > MAX_DOCUMENT_BYTES:
+            raise InvalidField("snapshot", f"must have at most {MAX_DOCUMENT_BYTES} bytes, its pages not among them")
         name = sha256_of(content)
         read = self._known.pop(name, None) or self._read(content)
         self._known[name] = read
@@ -99,6 +103,9 @@ class SnapshotReader:
         row = Row(parse_json(content, field="snapshot"), "snapshot")
         _of_version(row, SNAPSHOT_VERSION)
         posted, refs = row.rows("posted", POSTED.read), row.rows("pages", PAGE.read)
+        if len({fill.signed.id for fill in posted}) < len(posted):
+            # Each is taken off what is free: a fill that is told twice would keep GPUs and money from others.
+            raise InvalidField(row.where("posted"), "has an order twice")
         pages = self._pages(refs)
         tables = _tables(refs, pages, {fill.signed.id: fill.signed.order for fill in posted})
         snapshot = Snapshot(

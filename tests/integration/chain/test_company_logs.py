@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -74,4 +75,22 @@ def test_a_company_whose_first_word_a_node_keeps_back_is_not_taken_for_a_strange
     with lying(anvil.rpc_url) as node:
         node.lies["eth_getLogs"] = kept_back
         with pytest.raises(ChainUnavailable, match="first log of company"):
+            followed(trading, Chain([node.url]))
+
+
+@pytest.mark.parametrize("topics", [lambda told: told[:1], lambda told: [*told, told[0]], lambda told: len(told)])
+def test_a_creation_that_a_node_tells_in_part_is_no_answer(
+    founded: tuple[Trading, Address], anvil: AnvilHandle, topics: Callable[[list[str]], Any]
+) -> None:
+    """Not one that nobody made, nor the end of whoever reads it: another node is asked."""
+    trading, _ = founded
+    mine(trading.chain, KEPT_BLOCKS + 1)
+    factory = trading.market.companies.factory
+
+    def cut(_parameters: list[Any], result: Any) -> Any:
+        return [log | {"topics": topics(log["topics"])} if log["address"] == factory else log for log in result]
+
+    with lying(anvil.rpc_url) as node:
+        node.lies["eth_getLogs"] = cut
+        with pytest.raises(ChainUnavailable):
             followed(trading, Chain([node.url]))

@@ -65,3 +65,17 @@ def test_what_is_cut_off_between_pages_and_document_loses_nothing(tmp_path: Path
         again.keep(snapshot)
         assert _read(blobs, snapshot).sha256 == snapshot.sha256
         assert {*snapshot.pages, snapshot.sha256} <= set(noted.names)
+
+
+def test_a_page_that_was_deleted_is_stored_again(tmp_path: Path) -> None:
+    """Whoever empties the folder loses the rounds that were in it, and not those that come after."""
+    blobs, noted, first = FolderBlobs(tmp_path), Noted(), MARKET.snapshot(1)
+    archive = Archive(blobs, noted)
+    archive.keep(first)
+    for page in first.pages:
+        blobs.remove(page)
+    second = MARKET.churned(first, 2)
+    archive.keep(second)
+
+    assert first.pages.keys() < second.pages.keys()
+    assert _read(blobs, second).sha256 == second.sha256

@@ -17,12 +17,13 @@ from marketplace.domain.book import BookOrder, BookView, Faults
 from marketplace.domain.budgets import Budget
 from marketplace.domain.canonical import canonical_json
 from marketplace.domain.errors import InvalidField, OtherVersion
-from marketplace.domain.ids import Address, Sha256, bytes32_of, sha256_of
+from marketplace.domain.fills import Fill
+from marketplace.domain.ids import Address, OfferId, Sha256, bytes32_of, sha256_of
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.reputation import Outcome, Reputation, Tally
 from marketplace.domain.spec import Constraints, Group, JobSpec, WorkName
-from marketplace.domain.units import TokenUnits, UnixTime
+from marketplace.domain.units import PricePerGpuHour, TokenUnits, UnixTime
 from scheduler.audit.findings import Verdict
 from scheduler.audit.replayed import Documents, read_documents
 from scheduler.engine.clear import clear
@@ -229,6 +230,8 @@ CROOKED: tuple[tuple[str, Change], ...] = (
     ("snapshot.block.time", lambda one, _: one["block"].update(time="yesterday")),
     ("snapshot.block.timestamp", lambda one, _: one["block"].update(timestamp=2**50)),
     ("snapshot.policy.luck", lambda one, _: one["policy"].update(luck=7)),
+    ("snapshot.posted", lambda one, _: one["posted"].append(one["posted"][0])),
+    ("snapshot.posted", lambda one, _: one["posted"].append(one["posted"][0] | {"offer": 2})),
     ("snapshot.terms.bondFloor", lambda one, _: one["terms"].update(bondFloor=1)),
     ("snapshot", lambda _, rows: rows["accounts"].append({"account": STRANGER, "free": "1"})),
     ("snapshot.offers", lambda _, rows: rows["offers"].append(rows["offers"][0])),
@@ -245,6 +248,7 @@ def _honest() -> Snapshot:
     return a_snapshot(
         [order], [an_offer()], leases={order.id: a_record(order)}, reputations={PEOPLE[0]: Reputation()},
         budgets={(PEOPLE[-1], PEOPLE[2]): Budget(TokenUnits(1), NOW)},
+        posted=(Fill(an_order("posted").signed, OfferId(1), PricePerGpuHour(1)),),
     )  # fmt: skip
 
 

@@ -85,6 +85,18 @@ def test_nobody_stands_on_what_others_brought(journal: OperatorJournal) -> None:
     assert journal.intake.take([theirs]) == [True]
 
 
+def test_what_an_order_was_taken_with_is_not_swept_away_under_it(journal: OperatorJournal) -> None:
+    """A sweeper that looked before the order came, and asked the chain meanwhile, leaves the order its files; once it is over they go."""
+    later = UnixTime(NOW + 2 * 86_400)
+    assert set(journal.uploads.due(later)) == {SPEC.sha256, INPUT}
+    assert journal.intake.take([entry(1)]) == [True]
+
+    assert not journal.uploads.forget(INPUT, later)
+    assert signed(1).id in journal.uploads.uses_of(INPUT)
+    journal.uploads.close(signed(1).id, later)
+    assert journal.uploads.forget(INPUT, later)
+
+
 def test_a_journal_from_before_uses_had_numbers_is_as_good(tmp_path: Path) -> None:
     """What refers to a blob stood there under the two names themselves: it is found, added to and closed as ever."""
     path = tmp_path / "operator.sqlite"

@@ -1,0 +1,31 @@
+"""The state that a snapshot tells, held against the chain's events, where no market on a chain says it shorter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from marketplace.domain.fills import Fill
+from marketplace.domain.ids import OfferId
+from marketplace.domain.units import PricePerGpuHour
+from scheduler.audit.findings import Check, Verdict
+from scheduler.audit.history import History
+from scheduler.audit.state import check_state
+from tests.unit.engine.markets import BLOCK, DOLLAR, TERMS, a_record, a_snapshot, an_offer, an_order
+from tests.unit.engine.opened import read_back
+
+
+def test_the_lease_of_a_fill_that_is_remembered_is_the_chains() -> None:
+    """Its order has left the book, and its row stands in the snapshot all the same: one that never was is a lie."""
+    order = an_order("posted")
+    remembered = a_snapshot(
+        [an_order()], [an_offer()], posted=(Fill(order.signed, OfferId(1), PricePerGpuHour(DOLLAR)),)
+    )
+    false = replace(remembered, view=replace(remembered.view, leases={order.id: a_record(order, tip_paid=True)}))
+    verdicts = [
+        finding.verdict
+        for one in (remembered, false)
+        for finding in check_state(read_back(one), History(BLOCK.number, TERMS.bond_floor))
+        if finding.check is Check.LEASES
+    ]
+
+    assert verdicts == [Verdict.OK, Verdict.FAILED]
