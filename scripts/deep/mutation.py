@@ -87,8 +87,8 @@ FINANCE = Target(
         ("--match-path", "tests/solidity/finance/*", "--no-match-path", "tests/solidity/finance/{FinanceGas,invariants/}*"),
         ("--match-path", "tests/solidity/finance/invariants/*"),
     ),
-    per_mutator=int(os.environ.get("MUTANTS_PER_MUTATOR", "3")),
-    most=int(os.environ.get("MUTANTS", "40")),
+    per_mutator=int(os.environ.get("MUTANTS_PER_MUTATOR", "8")),
+    most=int(os.environ.get("MUTANTS", "90")),
 )  # fmt: skip
 
 

@@ -120,6 +120,26 @@ contract VaultLendingTest is VaultTest {
         assertSolvent();
     }
 
+    /// @notice Of each day's interest the backer has a fifth, and what it has adds up.
+    function testTheBackersPartsAddUp() external {
+        Order memory order = serveMonth();
+        cover(backer, order, 50 * DOLLAR);
+        skip(1 days);
+        pay(order, 1 days);
+        emptyCompany();
+        uint256 loan = draw(order, 1_000 * DOLLAR);
+        uint256 parts;
+        for (uint32 day = 2; day <= 4; ++day) {
+            skip(1 days);
+            pay(order, day * 1 days);
+            parts += (vault.owedOf(loan) - vault.loanOf(loan).principal) * 2_000 / 10_000;
+            vault.collect(loan);
+            vm.assertEq(vault.creditOf(backer), parts, "a fifth of all interest so far");
+        }
+        assertState(loan, LoanState.Drawn, "more is owed");
+        assertSolvent();
+    }
+
     /// @notice A bond that returns is income of nobody: no running costs are taken of it (V-7b).
     function testNoRunningCostsAreTakenOfABond() external {
         (Order memory order, uint256 loan) = lend(1_000 * DOLLAR);
