@@ -155,10 +155,11 @@ class OrderBatches:
                 return None
             self._inputs.require_bundles(named)
             self._require_room(order, named.spec, moment.offered)
-        except MarketplaceError:
+            is_meant = named.spec.resources.gpus == order.gpus and len(named.names) <= MOST_BLOBS
+            is_here = is_meant and all(self._has(name, present) for name in named.names)
+        except (MarketplaceError, OSError):  # a file that the disk does not give is its own order's trouble
             return None
-        is_meant = named.spec.resources.gpus == order.gpus and len(named.names) <= MOST_BLOBS
-        if not is_meant or not all(self._has(name, present) for name in named.names):
+        if not is_here:
             return None
         standing = OrderStanding(signed, moment.block.timestamp, None, moment.block, lease)
         answer = RememberedAnswer(submission.fingerprint, 201, tell(standing))
