@@ -188,6 +188,17 @@ def test_an_order_whose_file_the_disk_does_not_give_keeps_no_other_out(gateway: 
     assert [one and one.id for one in taken] == [None, sound.id]
 
 
+def test_who_is_told_of_a_new_order_is_who_brought_it(gateway: Gateway) -> None:
+    """An order comes twice in one moment, first under a key that another one has: that request is not the one that is answered."""
+    other, order = gateway.signed(), gateway.signed()
+    assert gateway.post_order(other, **{"Idempotency-Key": "another's"}).status_code == 201
+    submissions = [Submission(order.order, order.signature, key, "f" * 64) for key in ("another's", "its own")]
+    taken = gateway.app.state.desks.batches.take(submissions, lambda _: b"taken")
+
+    assert [one and one.id for one in taken] == [None, order.id]
+    assert gateway.journal.recall("its own", CLIENT.address)
+
+
 def test_an_idempotency_key_replays_the_first_answer(gateway: Gateway) -> None:
     """The same request gets the same answer and status; another request under the key is refused."""
     signed, other = gateway.signed(), gateway.signed()
