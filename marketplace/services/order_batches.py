@@ -100,8 +100,8 @@ class OrderBatches:
         Raises ChainUnavailable, and StoreUnavailable where the journal takes nothing."""
         with self._judging:
             entries = self._judged(submissions, tell)
-        taken = self._keep([entry for entry in entries if entry is not None])
-        return [_told(entry, taken) for entry in entries]
+        taken = iter(self._keep([entry for entry in entries if entry is not None]))
+        return [_told(entry) if entry is not None and next(taken) else None for entry in entries]
 
     def _judged(self, submissions: Sequence[Submission], tell: Tell) -> list[NewOrder | None]:
         """Those that are plainly good, as they would be kept; None for each other."""
@@ -155,10 +155,11 @@ class OrderBatches:
                 return None
             self._inputs.require_bundles(named)
             self._require_room(order, named.spec, moment.offered)
-        except MarketplaceError:
+            is_meant = named.spec.resources.gpus == order.gpus and len(named.names) <= MOST_BLOBS
+            is_here = is_meant and all(self._has(name, present) for name in named.names)
+        except (MarketplaceError, OSError):  # a file that the disk does not give is its own order's trouble
             return None
-        is_meant = named.spec.resources.gpus == order.gpus and len(named.names) <= MOST_BLOBS
-        if not is_meant or not all(self._has(name, present) for name in named.names):
+        if not is_here:
             return None
         standing = OrderStanding(signed, moment.block.timestamp, None, moment.block, lease)
         answer = RememberedAnswer(submission.fingerprint, 201, tell(standing))
@@ -188,24 +189,20 @@ class OrderBatches:
             present[name] = self._blobs.has(name)
         return present[name]
 
-    def _keep(self, entries: Sequence[NewOrder]) -> set[Bytes32]:
-        """The ids of those that were taken. An order that is twice in a batch is taken once, and the other one finds it."""
+    def _keep(self, entries: Sequence[NewOrder]) -> list[bool]:
+        """Whether each was taken. An order that is twice in a batch is taken once, and the other one finds it."""
         if not entries:
-            return set()
+            return []
         try:
             taken = self._journal.intake.take(entries)
         except Conflict:
-            return set()
+            return [False] * len(entries)
         fresh = [entry.signed.id for entry, is_taken in zip(entries, taken, strict=True) if is_taken]
         if fresh:
             self._log.info("orders.accepted", count=len(fresh), orders=fresh)
             nudge_orders(self._board)
-        return set(fresh)
+        return taken
 
 
-def _told(entry: NewOrder | None, taken: set[Bytes32]) -> Taken | None:
-    """The first of an order's entries is the one that was taken."""
-    if entry is None or entry.signed.id not in taken:
-        return None
-    taken.remove(entry.signed.id)
+def _told(entry: NewOrder) -> Taken:
     return Taken(entry.signed.id, Stored(entry.answer.status, entry.answer.body))

@@ -123,8 +123,11 @@ def _plain(record: LeaseRecord) -> LeaseRecord:
 def _budgets(snapshot: Snapshot, history: History) -> Iterator[str]:
     said, true = snapshot.view.budgets, history.rows.budgets
     for pair in sorted({pair for order in snapshot.view.orders if (pair := delegation_of(order))}):
-        if said.get(pair) != true.get(pair):
-            account, delegate = pair
+        account, delegate = pair
+        if pair not in true:
+            # Such a signer stands for a wallet, and is not named. Of one who is, each order would be out of budget, and stay out.
+            yield f"{delegate} was never given a budget on {account}, for which it signed as the snapshot says"
+        elif said.get(pair) != true[pair]:
             yield f"the budget of {delegate} on {account} is {true.get(pair)} on the chain, the snapshot says {said.get(pair)}"
 
 

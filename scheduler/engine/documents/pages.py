@@ -26,6 +26,8 @@ MAX_PAGE_BYTES = 32 << 20
 """Of a page, unpacked: its letters in UTF-8, and one row more."""
 MAX_ROWS_BYTES = 2 << 30
 """Of all pages of a snapshot, unpacked: more than a million orders."""
+MAX_ROWS = 8 << 20
+"""Of all these pages: those of a million orders, and what is gone. Short rows take less of a page than of an auditor's memory."""
 SMALL_ROWS = 512
 MOST_SMALL = 16
 """Where there are more pages with fewer than ``SMALL_ROWS`` rows left, those rows are written anew, together."""

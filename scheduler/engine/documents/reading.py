@@ -21,6 +21,7 @@ from scheduler.engine.documents.document import SNAPSHOT_VERSION, SnapshotWriter
 from scheduler.engine.documents.forms import Row, whole, within
 from scheduler.engine.documents.pages import (
     MAX_PAGE_BYTES,
+    MAX_ROWS,
     MAX_ROWS_BYTES,
     ListedPage,
     PagedTables,
@@ -121,15 +122,17 @@ class SnapshotReader:
 
     def _pages(self, refs: Sequence[PageRef]) -> dict[Sha256, ReadPage]:
         known = {name: page for _, pages in self._known.values() for name, page in pages.items()}
-        found, unpacked = dict[Sha256, ReadPage](), 0
+        found, unpacked, rows = dict[Sha256, ReadPage](), 0, 0
         for n, ref in enumerate(refs):
             with within(f"snapshot.pages[{n}]"):
                 if ref.size > MAX_PAGE_BYTES or ref.sha256 in found:
                     raise InvalidField("page", f"must be listed once, and have at most {MAX_PAGE_BYTES} bytes")
-                found[ref.sha256] = known.get(ref.sha256) or read_page(ref, self._fetch(ref.sha256, ref.size))
-                unpacked += found[ref.sha256].unpacked
-                if unpacked > MAX_ROWS_BYTES:
-                    raise InvalidField("page", f"must not bring all pages above {MAX_ROWS_BYTES} bytes, unpacked")
+                page = known.get(ref.sha256) or read_page(ref, self._fetch(ref.sha256, ref.size))
+                found[ref.sha256] = page
+                unpacked, rows = unpacked + page.unpacked, rows + len(page.entries)
+                if unpacked > MAX_ROWS_BYTES or rows > MAX_ROWS:
+                    limits = f"{MAX_ROWS_BYTES} bytes, unpacked, or {MAX_ROWS} rows"
+                    raise InvalidField("page", f"must not bring all pages above {limits}")
         return found
 
 

@@ -13,13 +13,14 @@ from marketplace.chain.devnet import increase_time
 from marketplace.chain.signing import order_id
 from marketplace.domain.budgets import Budget
 from marketplace.domain.classes import class_numbered
-from marketplace.domain.ids import Address, ClassNumber, bytes32_of
+from marketplace.domain.ids import Address, ClassNumber, bytes32_of, sha256_in
 from marketplace.domain.leases import LeaseStatus
 from marketplace.domain.offers import Offer
 from marketplace.domain.orders import SignedOrder
 from marketplace.domain.spec import Constraints
 from marketplace.domain.units import PricePerGpuHour, Seconds, TokenUnits, UnixTime
 from marketplace.domain.wire import order_to_wire
+from marketplace.services.order_batches import Submission
 from marketplace.services.orders import ORDERS_HINT
 from marketplace.services.reconcile import reconcile
 from tests.integration.gateway.conftest import (
@@ -172,6 +173,30 @@ def test_concurrent_posts_make_one_order(gateway: Gateway) -> None:
         statuses = sorted(pool.map(post, range(16)))
 
     assert statuses == [200] * 15 + [201]
+
+
+def test_an_order_whose_file_the_disk_does_not_give_keeps_no_other_out(gateway: Gateway) -> None:
+    """They came in the same moment: the one is looked at by itself, the other is taken."""
+    work = gateway.work(salt="0b" * 32)
+    lost, sound = gateway.signed(spec=bytes32_of(gateway.spec(work=work.name).sha256)), gateway.signed()
+    for name in (work.name.sha256, sha256_in(lost.order.spec)):
+        gateway.blobs.remove(name)
+        (gateway.blobs.path / name[:2] / name[2:4] / name).mkdir()
+    submissions = [Submission(one.order, one.signature, None, "f" * 64) for one in (lost, sound)]
+    taken = gateway.app.state.desks.batches.take(submissions, lambda _: b"taken")
+
+    assert [one and one.id for one in taken] == [None, sound.id]
+
+
+def test_who_is_told_of_a_new_order_is_who_brought_it(gateway: Gateway) -> None:
+    """An order comes twice in one moment, first under a key that another one has: that request is not the one that is answered."""
+    other, order = gateway.signed(), gateway.signed()
+    assert gateway.post_order(other, **{"Idempotency-Key": "another's"}).status_code == 201
+    submissions = [Submission(order.order, order.signature, key, "f" * 64) for key in ("another's", "its own")]
+    taken = gateway.app.state.desks.batches.take(submissions, lambda _: b"taken")
+
+    assert [one and one.id for one in taken] == [None, order.id]
+    assert gateway.journal.recall("its own", CLIENT.address)
 
 
 def test_an_idempotency_key_replays_the_first_answer(gateway: Gateway) -> None:

@@ -456,6 +456,12 @@ LIES: dict[str, tuple[Check, Lie]] = {
         ),
     ),
     "an order was never declined": (Check.LEASES, lambda one: with_view(one, leases={})),
+    "a client is said to have sent a delegate": (
+        Check.BUDGETS,
+        lambda one: with_view(
+            one, orders=tuple(replace(order, delegate=PROVIDERS[0].address) for order in one.view.orders)
+        ),
+    ),
     "an order pays more": (Check.ORDERS, lambda one: _first(one, max_price=9 * DOLLAR)),
     "an order names another opener": (Check.ORDERS, lambda one: _first(one, opener=CLIENT.address)),
     "an order came first": (

@@ -315,12 +315,13 @@ def test_a_page_is_what_its_name_says_and_not_longer_than_a_page() -> None:
 
 
 def test_a_snapshot_has_no_more_pages_than_an_auditor_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All together they may unpack to so much; what the first of them shows to be more is not fetched to its end."""
+    """All together they may unpack to so much, and to so many rows; what the first of them shows to be more is not fetched to its end."""
     snapshot = a_snapshot([an_order()], [an_offer()])
     (page,) = snapshot.pages.values()
-    monkeypatch.setattr(reading, "MAX_ROWS_BYTES", len(zlib.decompress(page)))
-    assert read_back(snapshot).sha256 == snapshot.sha256
-    monkeypatch.setattr(reading, "MAX_ROWS_BYTES", len(zlib.decompress(page)) - 1)
-
-    with pytest.raises(InvalidField, match="all pages above"):
-        read_back(snapshot)
+    for name, most in (("MAX_ROWS_BYTES", len(zlib.decompress(page))), ("MAX_ROWS", _rows_of(page))):
+        monkeypatch.setattr(reading, name, most)
+        assert read_back(snapshot).sha256 == snapshot.sha256
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reading, name, most - 1)
+            with pytest.raises(InvalidField, match="all pages above"):
+                read_back(snapshot)
