@@ -9,6 +9,8 @@ from enum import StrEnum
 from marketplace.domain.ids import Bytes32
 
 WORDS_SHOWN = 5
+LETTERS_SHOWN = 2_000
+"""Of one of them: it may repeat what a stranger wrote, up to megabytes."""
 
 
 class Check(StrEnum):
@@ -106,4 +108,5 @@ def unchecked(why: str, *checks: Check) -> list[Finding]:
 def _some(words: Sequence[str]) -> tuple[str, ...]:
     """The first few, and how many more there are."""
     more = len(words) - WORDS_SHOWN
-    return (*words[:WORDS_SHOWN], f"and {more} more") if more > 0 else tuple(words)
+    shown = [one if len(one) <= LETTERS_SHOWN else one[:LETTERS_SHOWN] + "…" for one in words[:WORDS_SHOWN]]
+    return (*shown, f"and {more} more") if more > 0 else tuple(shown)

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from marketplace.domain.fills import Fill
 from marketplace.domain.ids import OfferId
+from marketplace.domain.ledger import Rows
 from marketplace.domain.units import PricePerGpuHour
-from scheduler.audit.findings import Check, Verdict
+from scheduler.audit.findings import LETTERS_SHOWN, Check, Verdict
 from scheduler.audit.history import History
 from scheduler.audit.state import check_state
 from tests.unit.engine.markets import BLOCK, DOLLAR, TERMS, a_record, a_snapshot, an_offer, an_order
@@ -29,3 +30,15 @@ def test_the_lease_of_a_fill_that_is_remembered_is_the_chains() -> None:
     ]
 
     assert verdicts == [Verdict.OK, Verdict.FAILED]
+
+
+def test_what_a_snapshot_says_does_not_fill_the_screen() -> None:
+    """The words of a finding repeat the false row as far as one reads: a megabyte of it would push the verdicts out of sight."""
+    order = an_order()
+    told = a_snapshot([order], [an_offer()], leases={order.id: a_record(order, exit_event="x" * (1 << 20))})
+    history = History(BLOCK.number, TERMS.bond_floor, rows=Rows(leases={order.id: a_record(order)}))
+    (leases,) = (one for one in check_state(read_back(told), history) if one.check is Check.LEASES)
+
+    assert leases.verdict is Verdict.FAILED
+    assert leases.words[0].endswith("x…")
+    assert len(leases.words[0]) <= LETTERS_SHOWN + 1
