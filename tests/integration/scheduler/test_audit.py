@@ -603,7 +603,7 @@ def test_an_order_that_a_later_round_or_ones_own_journal_knows_is_missed_without
 def test_an_order_that_was_withdrawn_at_the_gateway_is_missed_by_nobody(floor: Floor, auditor: Auditor) -> None:
     """Withdrawn before the round's block, it was kept out by its client: who asks for it as one's own is told so. Withdrawn later, it had waited."""
     snapshot, history = snapshot_of(floor), History(0, floor.terms.bond_floor)
-    late, gone, _ = sorted(snapshot.view.orders, key=attrgetter("accepted_at"))
+    _, gone, late = sorted(snapshot.view.orders, key=attrgetter("signed.order.max_price"))
     own, own_late = (word.KnownElsewhere([word.OwnOrder(one.signed, one.accepted_at)]) for one in (gone, late))
     stays, left = (
         with_view(snapshot, orders=tuple(one for one in snapshot.view.orders if one != missed))
