@@ -10,21 +10,46 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from marketplace.domain import editions
+from marketplace.domain.blocks import BlockRef
 from marketplace.domain.book import BookOrder, BookView, delegation_of
-from marketplace.domain.ids import Address, Sha256, sha256_in
+from marketplace.domain.classes import GpuClass
+from marketplace.domain.fills import Fill
+from marketplace.domain.ids import Address, Bytes32, Sha256, sha256_in
+from marketplace.domain.market import MarketTerms
 from marketplace.domain.offers import Offer
+from marketplace.domain.policy import Policy
 from marketplace.domain.units import UnixTime
 from scheduler.engine.documents.forms import encoded, listed, object_of
 from scheduler.engine.documents.pages import PagedTables
 from scheduler.engine.documents.records import BLOCK, CLASS, FAULTS, PAGE, POLICY, POSTED, REFUSED, TERMS
 
-if TYPE_CHECKING:
-    from scheduler.engine.documents.snapshot import Snapshot
-
 SNAPSHOT_VERSION = 7
+
+
+class SnapshotContents(Protocol):
+    """What a document tells: a ``Snapshot``, which stands on this module."""
+
+    @property
+    def view(self) -> BookView: ...
+    @property
+    def opener(self) -> Address: ...
+    @property
+    def now(self) -> BlockRef: ...
+    @property
+    def terms(self) -> MarketTerms: ...
+    @property
+    def policy(self) -> Policy: ...
+    @property
+    def classes(self) -> Sequence[GpuClass]: ...
+    @property
+    def posted(self) -> Sequence[Fill]: ...
+    @property
+    def declined(self) -> Mapping[Bytes32, Mapping[Address, UnixTime]]: ...
+    @property
+    def excused(self) -> Mapping[Bytes32, Mapping[Address, UnixTime]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +69,7 @@ class SnapshotWriter:
         """``tables``: those of a snapshot that was read. Written again, it is the same document."""
         self._book = _PagedBook(tables or PagedTables())
 
-    def written(self, snapshot: Snapshot) -> WrittenSnapshot:
+    def written(self, snapshot: SnapshotContents) -> WrittenSnapshot:
         # What fails half way is not gone on from.
         book, self._book = self._book, _PagedBook(PagedTables())
         book.follow(snapshot)
@@ -86,7 +111,7 @@ class _PagedBook:
     def orders(self) -> Mapping[Any, Any]:
         return self.tables.keys("orders")
 
-    def follow(self, snapshot: Snapshot) -> None:
+    def follow(self, snapshot: SnapshotContents) -> None:
         """Take in what is different in this one."""
         view = snapshot.view
         orders = self._follow_rows("orders", view.orders)
@@ -136,7 +161,7 @@ def _delegations(orders: Iterable[BookOrder]) -> list[Any]:
     return [pair for order in orders if (pair := delegation_of(order))]
 
 
-def _parts(snapshot: Snapshot, book: _PagedBook) -> dict[str, str]:
+def _parts(snapshot: SnapshotContents, book: _PagedBook) -> dict[str, str]:
     """The document, part by part."""
     view, on_book = snapshot.view, book.orders
     return {
