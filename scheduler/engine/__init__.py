@@ -13,6 +13,8 @@ What flows where, and the order in which to read it::
     documents      the plan: which order goes to which offer, at which price
     explain        why an order is where it is, worked out when somebody asks
 
+Where money is short, placing, billing and learning who can pay what go round until all is paid for. ``gains`` says what a plan came to.
+
 Each folder imports only those above it in this list, and ``arrays`` at the bottom; ``clear`` alone puts them together. Orders and offers are
 *rows*: numbers into columns. A column is an array with one value for each row, such as the offer that each order is assigned to (NOWHERE
 for none). Integers only, so that every machine comes to the same plan.

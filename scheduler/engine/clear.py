@@ -1,4 +1,4 @@
-"""One round: snapshot in, plan out. Every order of the book ends in exactly one placement or one explanation.
+"""One round: snapshot in, plan out. Every order of the book is placed, or there is an explanation why it is not.
 
 How an order gets its place and its price:
 
@@ -40,8 +40,8 @@ from scheduler.engine.tables.facts import Facts
 from scheduler.engine.tables.ticks import TickColumn, Ticks, price_of
 
 PASSES, MOST_PASSES, ROWS_AGAIN = 4, 32, 1 << 14
-"""Clearings in one round while somebody turns out to lack the money: the first number, or more of a small book, as long as they come to so many
-orders together, and never more than the second. The best of them stands."""
+"""Clearings while somebody turns out to lack the money: the first number, or more of a small book, as long as they come to so many orders
+together, and never more than the second; a small book is cleared so often twice. The best of them stands."""
 
 
 def clear(snapshot: Snapshot, auctioneer: Auctioneer = hold_here, reader: ColumnReader | None = None) -> Plan:

@@ -21,7 +21,7 @@ PAIR = np.dtype([("order", np.int64), ("value", np.int64)])
 def displaced_by(
     orders: Any, offers: Any, elsewhere: Ints, displaced: Any, path: int, offer: int, gpus: int, move_shift: int
 ) -> tuple[int, int]:
-    """Who would leave the offer for so many GPUs, the first n of ``displaced``, and what they would lose: (n, loss). NOWHERE: all would not do.
+    """Who would leave the offer for so many GPUs, the first n of ``displaced``, and what they would lose: (n, loss); n is NOWHERE where all of them leaving would not make room.
 
     Those who lose least for each GPU go first, and nobody goes who need not.
     """
@@ -48,7 +48,7 @@ def losses(
 ) -> tuple[int, int]:
     """All who are assigned to the offer and may be moved, and what each would lose: (how many, how many GPUs).
 
-    An order that leaves loses its surplus, or less if it found a place elsewhere; and a little for the move.
+    An order that leaves loses its surplus, or less if it could go elsewhere, by what an entry last cost there; and a little for the move.
     """
     count, held, ask, order = 0, 0, offers[offer].ask, offers[offer].first
     while order != NOWHERE:

@@ -1,12 +1,12 @@
 """What a fill pays: the clearing price of the GPUs that it takes, or its own signed limit where that is lower (I-4).
 
-GPUs of one pool on machines with equally many free make a *tier*: an order that may go to one of them may go to all. The price of a tier is
+GPUs of one pool on machines with equally many free at the start make a *tier*: an order that may go to one of them may go to all. The price of a tier is
 the least that leaves nobody with a reason to complain, the lower end of what the duals of the assignment allow:
 
 1. it is no lower than the dearest ask that was needed there: who was needed is paid alike;
 2. it is no lower than the highest limit of an order that was left out and could have gone there: that one would have paid as much;
 3. it is no lower than what any order pays elsewhere that could have come here: else it would rather be here;
-4. 2 and 3 raise it no higher than the lowest ask of a machine on which nothing was sold and to which one who pays it could have gone.
+4. 2 and 3 raise it no higher than the ask of any idle machine that one of those who pay it could have used instead.
 
 Whole gangs cannot always be priced so that nobody complains: where the rules differ 1 goes before 4, and 4 before 2 and 3.
 

@@ -239,6 +239,8 @@ def _brought(client: Ints, cost: Ints, gain: Ints, balances: Ints) -> Ints:
 
 @njit(cache=True)
 def _limits(gpus: Ints, max_seconds: Ints, tip: Ints, client: Ints, price: Ints, balances: Ints) -> Ints:
+    """How many ticks each row could be charged, by its client's preference, if all prices moved alike until its money were just used up; -1 for
+    none at all."""
     fitting, spent = np.zeros(len(balances), np.int64), np.zeros(len(balances), np.int64)
     tips, found = np.zeros(len(balances), np.int64), np.empty(len(gpus), np.int64)
     for row in range(len(gpus)):
@@ -247,7 +249,7 @@ def _limits(gpus: Ints, max_seconds: Ints, tip: Ints, client: Ints, price: Ints,
         have, cost = balances[who] - tips[who] - tip[row], min(FAR, fitting[who] + locked)
         if cost <= have:
             fitting[who], tips[who] = cost, min(FAR, tips[who] + tip[row])
-        else:  # What does not fit at these prices leaves its money to those after it, and is paid for after all of them at lower ones.
+        else:  # It is skipped, so that those after it keep the money; it could pay what is left once they are paid.
             cost = min(FAR, spent[who] + locked)
         if locked <= have:
             spent[who] = min(FAR, spent[who] + locked)

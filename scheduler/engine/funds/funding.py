@@ -46,7 +46,7 @@ class Clearing:
     makes_none: Bools
     """Of each order: whether it was left out for want of money, its client's or the provider's, and so makes no price."""
     unplaced: dict[int, RejectionReason]
-    """Orders of groups that took no part, and why."""
+    """Orders of groups that were not placed, and why."""
 
 
 @dataclass
@@ -226,8 +226,8 @@ class Funding:
         self._limit_by_means(outcome.offer, outcome.price)
 
     def _limit_by_means(self, offer: Ints, price_on: TickColumn) -> None:
-        """Of each client who is short: its orders as it would rather have them at these prices, each of which can ask for no more than what is
-        paid for if all of them up to this one are, were all prices higher or lower alike."""
+        """Of each client who is short: its orders as it would rather have them at these prices. If all prices rose or fell alike until the client
+        could just pay this order and those before it, this order's price would be its limit."""
         rows = self._rows[self._is_short[self._columns.orders["client"][self._rows]]]
         price, is_placed = self._cheapest(rows, price_on), offer[rows] != NOWHERE
         price[is_placed] = price_on[offer[rows[is_placed]]]
@@ -275,7 +275,7 @@ class Funding:
         self._is_favoured[row] = False
 
     def close_thin(self) -> None:
-        """For the last clearing: where a provider could bond hardly any of its GPUs for orders of a usual length, only as many as it could.
+        """From the last of the usual clearings on: where a provider could bond hardly any of its GPUs for orders of a usual length, only as many as it could.
 
         Else offers of many GPUs without the money would take all orders in, clearing after clearing. Who could serve more is found afterwards.
         """

@@ -17,7 +17,7 @@ MOST_SIZES = 128
 MOST_DEMANDS = 16_384
 """Demands: what orders ask for beside GPUs and price. Usual markets have some hundreds."""
 MOST_WAYS = 1 << 23
-"""Pairs of a kind of offers and a demand and size that it fits. Usual markets have some ten thousands. Nearly all that a round does
+"""Kinds of offers, each with a demand and a size that it fits. Usual markets have some ten thousands. Nearly all that a round does
 takes time in proportion to them."""
 BY_LOT = 4
 """One place in so many is drawn by lot."""
@@ -76,7 +76,7 @@ def _by_turn(turn: Ints, asked: Asked, block_hash: str) -> tuple[Ints, Any]:
 
 
 def _within(most: int, by_turn: Ints, weight: Ints, lot: Any) -> Ints:
-    """The first of these that weigh no more than ``most`` together, but for a part that goes to those of the others with the smallest lots."""
+    """So many of these as weigh no more than ``most`` together: the first of them, and of the others, for a quarter of it, those with the smallest lots."""
     is_first = np.cumsum(weight[by_turn]) <= most - most // BY_LOT
     first, others = by_turn[is_first], by_turn[~is_first]
     drawn = others[np.argsort(lot[others], kind="stable")]

@@ -172,7 +172,7 @@ CHECKS: tuple[PairCheck, ...] = (
     _machine(R.NETWORK_NOT_OFFERED, "egress_mib"),
     PairCheck(R.PROVIDER_SILENT, _everyone, lambda facts, key: ~facts.is_heard),
 )  # fmt: skip
-"""From "not the right thing" to "nearly": the first reason found is told. The contract's rules (P-20) come first, each at the second of
+"""The first reason found is the pair's. The contract's rules (P-20) come first, each at the second of
 mining at which it is hardest to meet."""
 
 

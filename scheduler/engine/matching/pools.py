@@ -2,7 +2,7 @@
 
 A *pool* is the offers that no order of this round can tell apart, but by their ask and their room: nobody has to say what makes a class,
 a region or a bond worth a pool of its own. A *shard* is a connected component of demands and pools. No order of one shard can go to an
-offer of another, so clearing the shards apart is not an approximation (they share accounts, and ``money`` looks at those afterwards).
+offer of another, so clearing the shards apart is not an approximation (they share accounts, and ``funds`` looks at those afterwards).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from scheduler.engine.placement.precedence import credit_of, move_to_preferred, 
 from scheduler.engine.tables.ticks import TickColumn
 
 OVERDUE_TRIED, FEW_ROWS = 4, 2_000
-"""So many overdue orders are tried one by one where all of them together cost too much; of more than so many orders, only one is."""
+"""So many overdue orders are tried one by one where all of them together cost too much; in books of more than so many orders, only one is tried."""
 
 Rows = tuple[int, ...]
 """The orders of a group."""
@@ -32,8 +32,8 @@ class _Allocation:
     """The last auction of a clearing: where every order is assigned by it, and the price of each offer."""
 
     def __init__(self, placing: Placing, rows: Ints, aside: list[int], room: Ints) -> None:
-        """The first auction. ``rows``: who competes, by priority, those included who stand ``aside`` unless they are held; ``room``: of each
-        offer."""
+        """The first auction. ``rows``: all who may be assigned, by priority; those in ``aside`` are skipped until ``hold`` fixes them; ``room``: of
+        each offer."""
         self._placing, self._room = placing, room
         funding = placing.funding
         self._is_aside = np.zeros(funding.facts.orders.rows, np.bool_)

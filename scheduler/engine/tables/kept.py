@@ -102,7 +102,7 @@ class KeptAccounts:
         """How many accounts had a number the last time."""
 
     def news(self, table: Mapping[Any, Any], names: Numbering) -> tuple[bool, Ints, list[Any]]:
-        """Whether all is read anew, and who is not among them then has nothing; the accounts that are read; and what each has, None for nothing."""
+        """Whether all was read anew: accounts that are not listed have nothing then; the accounts that were read; and what each has, None for nothing."""
         known, count = self._known, len(names.all)
         touched = table.touched_since(self._mark) if known and isinstance(table, editions.Table) else None
         self._mark, self._known = table.mark if isinstance(table, editions.Table) else None, count
