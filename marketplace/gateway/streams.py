@@ -152,12 +152,11 @@ async def log_events(request: Request, desks: Desks, lease: Bytes32, offset: int
 
 
 async def market_events(
-    request: Request, desks: Desks, after: str, following: Following
+    request: Request, desks: Desks, seen: dict[str, str], following: Following
 ) -> AsyncIterator[ServerSentEvent]:
-    """The market's events as the indexer tells them, after the one with this id, and what else is followed."""
+    """The market's events as the indexer tells them, and what else is followed, from where ``seen`` is on each topic."""
     threads = lines_of(request).events
     try:
-        seen = await in_thread(threads, following.start, desks.board, after)
         while not is_stopping(request):
             entries = await in_thread(threads, desks.board.follow, seen, WAIT_MS)
             for entry in following.taken(entries, seen):

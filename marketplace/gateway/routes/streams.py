@@ -120,7 +120,9 @@ async def get_events(
     await in_thread(lines_of(request).reads, desks.board.read_events, seen)
     if is_head(request):
         return headers_only()
-    return event_stream(request, lines_of(request).event_places, market_events(request, desks, seen, following))
+    # Looked up before the answer begins: who has its head misses nothing that happens from then on.
+    start = await in_thread(lines_of(request).reads, following.start, desks.board, seen)
+    return event_stream(request, lines_of(request).event_places, market_events(request, desks, start, following))
 
 
 def _start(offset: str, last_event_id: str | None) -> int:

@@ -23,11 +23,10 @@ FORMS: dict[str, type[Struct]] = {
 
 @contextmanager
 def followed(gateway: Gateway, query: str) -> Iterator[Iterator[tuple[str, Any]]]:
-    """What somebody is told who follows the market, from the first block on that is told of."""
+    """What somebody is told who follows the market: what happens from the head of the answer on."""
     with httpx.stream("GET", f"{gateway.url}/v1/events?live=true{query}", timeout=20, trust_env=False) as response:
         events = EventSource(response).iter_sse()
         told = ((event.event, event.json()) for event in events)
-        # The stream begins when its first thread has looked: a block is mined until one is told of.
         mine(gateway.chain)
         gateway.sync()
         yield told

@@ -30,7 +30,7 @@ def test_workers_take_each_order_once_and_outlive_one_of_them(gateway: Gateway) 
         statuses = sorted(pool.map(post, range(2 * len(orders))))
         victim, other = _workers(process.pid)
         victim.kill()
-        _until(lambda: len(_workers(process.pid)) == 2 and victim not in _workers(process.pid))
+        _until(lambda: len(now := _workers(process.pid)) == 2 and victim not in now)
         assert httpx.get(f"http://127.0.0.1:{port}/live", trust_env=False, timeout=60).is_success
         assert other.is_running()
         process.terminate()
