@@ -260,6 +260,7 @@ await check("a vault and a company", async () => {
     await page.click("main tr[data-row] a.addr");
   });
   await page.waitForFunction(() => /A provider that is code. Its income is pledged to nobody/.test(document.querySelector("h1")?.textContent ?? ""), null, { timeout: LONG });
+  await page.waitForSelector("section[aria-label='Statement'] >> text=Nothing has moved yet", { timeout: LONG });
   await page.click("p.crumb a");
   await page.waitForSelector("a:text-is('It is a company')", { timeout: LONG });
   assert.deepEqual(page.wrong, []);

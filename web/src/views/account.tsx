@@ -161,7 +161,7 @@ function WaitingRow({ order: one, isOpen, onAsk }: { order: OrderTold; isOpen: b
   );
 }
 
-function Statement({ address, free, block }: { address: string; free: bigint; block: number }) {
+export function Statement({ address, free, block }: { address: string; free: bigint; block: number }) {
   const told = useAnswer("/v1/accounts/{account}/statement", { path: { account: address }, query: { limit: "8" } }).value;
   const rows = told.value?.items ?? [];
   const isEqual = rows[0] !== undefined && units(rows[0].balance) === free;

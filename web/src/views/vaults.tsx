@@ -14,6 +14,7 @@ import { useAnswer } from "../state/answers";
 import { token } from "../state/market";
 import { linkTo, place } from "../state/route";
 import { usePrices, useVaults } from "../state/vaults";
+import { Statement } from "./account";
 
 const [WIDTH, HEIGHT] = [320, 64];
 
@@ -142,6 +143,7 @@ export function CompanyView() {
         <section><h2>Pledge</h2><dl class="facts">
           <dt>to</dt><dd>{company.creditor ? <VaultName of={company.creditor} /> : "nobody"}</dd><dt>lease</dt><dd>{company.lease ? <Hash of={company.lease} view="job" /> : "–"}</dd><dt>may be taken by</dt><dd>{company.allowed ? <VaultName of={company.allowed} /> : oneLine("no vault")}</dd>
         </dl></section>
+        <Statement address={address} free={units(company.free)} block={company.block.number} />
       </aside>
     </div>
   );
