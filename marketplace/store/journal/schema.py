@@ -160,10 +160,11 @@ USES = Table(
     Index("uses_by_blob", "blob"),
     Index("uses_by_subject", "subject"),
 )
-"""Which order or lease refers to which blob, and when it was first seen to be over: once each, as writers look first.
+"""Which order or lease refers to which blob, and when it was first seen to be over. A use may stand here twice, where its order came once more
+after a crash: that says nothing else.
 
 Rows have numbers so that the uses of one blob lie where they came: a new order then touches one page of the disk for all that it refers to, and
-not one for each. Older journals have blob and subject for their key, which is as good.
+not one for each. Older journals have blob and subject for their key: there the orders of a batch with such a use are taken one by one.
 """
 
 SESSIONS = Table(
